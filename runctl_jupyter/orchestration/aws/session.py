@@ -1,0 +1,132 @@
+"""boto3 sessions and clients of one connection, made when first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from runctl_jupyter.orchestration.aws.failures import aws_errors
+from runctl_jupyter.orchestration.connection import Connection
+from runctl_jupyter.orchestration.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.config import Config
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
+
+
+class AwsSession:
+    """Clients for one connection; thread-safe.
+
+    Parameters
+    ----------
+    connection
+        Region, profile and, where the target brings them, keys and endpoint.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._lock = Lock()
+        self._clients: dict[tuple[str, bool], Any] = {}
+
+    @property
+    def region(self) -> str:
+        """The region in force.
+
+        Raises
+        ------
+        ConfigInvalid
+            None is set anywhere.
+        """
+        region = self._session.region_name
+        if region is None:
+            raise ConfigInvalid(
+                "No AWS region is set.", "Choose one: runctl use aws --region us-east-1 (or AWS_REGION)."
+            )
+        return region
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        import boto3
+
+        env = self.connection.env
+        with aws_errors("open a session"):
+            if env:
+                return boto3.Session(
+                    aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+                    aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+                    region_name=self.connection.region,
+                )
+            return boto3.Session(profile_name=self.connection.profile, region_name=self.connection.region)
+
+    @property
+    def ec2(self) -> EC2Client:
+        """EC2 with ordinary retries."""
+        client: EC2Client = self._client("ec2")
+        return client
+
+    @property
+    def launcher(self) -> EC2Client:
+        """EC2 with one attempt: capacity errors are HTTP 500, which botocore would silently retry."""
+        client: EC2Client = self._client("ec2", once=True)
+        return client
+
+    @property
+    def ssm(self) -> SSMClient:
+        """Systems Manager."""
+        client: SSMClient = self._client("ssm")
+        return client
+
+    @property
+    def sts(self) -> STSClient:
+        """Security Token Service."""
+        client: STSClient = self._client("sts")
+        return client
+
+    def s3_endpoint(self) -> str | None:
+        """Return the endpoint URL of S3 when it is not AWS's own."""
+        env = self.connection.env
+        return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+
+    @property
+    def boto3_session(self) -> boto3.Session:
+        """The session, for what refreshes credentials by boto3's chain."""
+        return self._session
+
+    def presigned_get(self, bucket: str, key: str, seconds: int) -> str:
+        """Return a URL that reads one object without credentials for `seconds`."""
+        with aws_errors("sign a URL"):
+            url: str = self._client("s3").generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            )
+            return url
+
+    def _client(self, service: str, *, once: bool = False) -> Any:
+        with self._lock:
+            found = self._clients.get((service, once))
+            if found is None:
+                found = self._clients[service, once] = self._new_client(service, self._config(service, once=once))
+        return found
+
+    def _new_client(self, service: str, config: Config) -> Any:
+        endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
+        region = self.region
+        with aws_errors(f"reach {service}"):
+            return self._session.client(  # type: ignore[call-overload]
+                service, region_name=region, endpoint_url=endpoint, config=config
+            )
+
+    def _config(self, service: str, *, once: bool) -> Config:
+        from botocore.config import Config
+
+        return Config(
+            retries={"total_max_attempts": 1} if once else {"total_max_attempts": 8, "mode": "standard"},
+            connect_timeout=10,
+            read_timeout=60,
+            signature_version="s3v4" if service == "s3" else None,
+            s3={"addressing_style": "path"} if self.s3_endpoint() else None,
+            user_agent_extra="runctl-jupyter",
+        )

@@ -1,0 +1,107 @@
+"""The exception family: every error says what failed and what to do, in two lines, at every door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RunctlError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    what
+        What failed, one sentence, with the name of the thing.
+    to_resolve
+        What to do about it, one sentence or a command.
+    """
+
+    exit_status = 1
+    """Exit status of the terminal door."""
+
+    def __init__(self, what: str, to_resolve: str) -> None:
+        super().__init__(f"{what}\n{to_resolve}")
+        self.what = what
+        self.to_resolve = to_resolve
+
+    @property
+    def code(self) -> str:
+        """A word for programs, e.g. ``instance-not-found``."""
+        name = type(self).__name__
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as JSON-ready dict."""
+        return {"error": self.code, "what": self.what, "to_resolve": self.to_resolve}
+
+    def _render_traceback_(self) -> list[str]:
+        """Show two lines instead of a stack: IPython asks exceptions for this."""
+        return [self.what, self.to_resolve]
+
+
+class InvalidRequest(RunctlError):
+    """The request itself is wrong: a flag, a path, a name."""
+
+    exit_status = 2
+
+
+class ConfigInvalid(RunctlError):
+    """A configuration file cannot be used."""
+
+    exit_status = 2
+
+
+class TargetUnavailable(RunctlError):
+    """The target cannot be reached or lacks a part (sandbox extra not installed, local has no instances)."""
+
+
+class CredentialsMissing(RunctlError):
+    """There are no usable AWS credentials, or they have expired."""
+
+
+class PermissionDenied(RunctlError):
+    """AWS refuses an action."""
+
+
+class InstanceNotFound(RunctlError):
+    """No instance of ours has this id or name."""
+
+
+class InstanceNotReady(RunctlError):
+    """The instance is in a state that does not allow the request."""
+
+
+class InstanceBusy(RunctlError):
+    """A job runs on the instance and would be lost."""
+
+
+class LaunchRefused(RunctlError):
+    """AWS did not launch an instance: type, capacity, quota, profile."""
+
+
+class JobNotFound(RunctlError):
+    """The record has no such job."""
+
+
+class JobFailed(RunctlError):
+    """A job that was waited for did not succeed."""
+
+
+class StorageUnavailable(RunctlError):
+    """The bucket is missing, not ours, or cannot be reached."""
+
+
+class ObjectMissing(RunctlError):
+    """There is no such object."""
+
+
+class ProjectTooBig(RunctlError):
+    """The project to sync is larger than the guard allows."""
+
+
+class AwsRefused(RunctlError):
+    """Any other refusal of AWS, with its code."""
+
+
+class WaitTimedOut(RunctlError):
+    """What was waited for did not happen in time; it may still happen."""

@@ -1,0 +1,1 @@
+"""EC2 instances of ours: launch, life cycle, listing."""

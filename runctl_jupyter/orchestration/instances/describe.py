@@ -1,0 +1,75 @@
+"""Reads EC2's description of an instance into ours."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.costs.prices import cost_between, on_demand_price
+from runctl_jupyter.orchestration.listing import Column
+from runctl_jupyter.orchestration.model import Instance
+from runctl_jupyter.orchestration.units import age_text, money_text, rate_text
+from runctl_jupyter.run_record import from_iso, now
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+TAG_MANAGED = "runctl:managed"
+TAG_OWNER = "runctl:owner"
+TAG_EXPIRES = "runctl:expires"
+TAG_JOB = "runctl:job"
+
+LIVE = ("pending", "running", "stopping", "stopped")
+"""States of an instance that can still be used."""
+
+
+def is_ours(described: InstanceTypeDef) -> bool:
+    """Return whether we launched it: we never touch what does not carry our tag."""
+    return _tags(described).get(TAG_MANAGED) == "true"
+
+
+def to_instance(described: InstanceTypeDef) -> Instance:
+    """Return EC2's description as an `Instance`."""
+    tags = _tags(described)
+    zone = described.get("Placement", {}).get("AvailabilityZone", "")
+    state = described["State"]["Name"]
+    launched: datetime = described["LaunchTime"]
+    spot = described.get("InstanceLifecycle") == "spot"
+    # The shipped table has on-demand prices only; a spot price is never taken from it.
+    price = None if spot else on_demand_price(described["InstanceType"], zone[:-1])
+    per_hour = price.per_hour if price else None
+    running = state in ("pending", "running")
+    expires = tags.get(TAG_EXPIRES)
+    return Instance(
+        id=described["InstanceId"],
+        name=tags.get("Name", ""),
+        state=state,
+        instance_type=described["InstanceType"],
+        spot=spot,
+        availability_zone=zone,
+        launched_at=launched,
+        price_per_hour=per_hour,
+        cost_usd=cost_between(per_hour, launched, now()) if running else None,
+        tags=tags,
+        private_ip=described.get("PrivateIpAddress"),
+        owner=tags.get(TAG_OWNER, ""),
+        expires_at=from_iso(expires) if expires else None,
+        state_reason=described.get("StateReason", {}).get("Message", ""),
+    )
+
+
+def _tags(described: InstanceTypeDef) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+COLUMNS = (
+    Column[Instance]("id", lambda i: i.id),
+    Column[Instance]("name", lambda i: i.name),
+    Column[Instance]("state", lambda i: i.state),
+    Column[Instance]("type", lambda i: f"{i.instance_type}{' spot' if i.spot else ''}"),
+    Column[Instance]("zone", lambda i: i.availability_zone),
+    Column[Instance]("up", lambda i: age_text(i.launched_at) if i.state == "running" else "", right=True),
+    Column[Instance]("price", lambda i: rate_text(i.price_per_hour), right=True),
+    Column[Instance]("cost", lambda i: money_text(i.cost_usd) if i.state == "running" else "", right=True),
+    Column[Instance]("owner", lambda i: i.owner),
+)

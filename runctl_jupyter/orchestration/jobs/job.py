@@ -1,0 +1,276 @@
+"""A job as a handle: reads its state from the record, follows its log, ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runctl_jupyter.orchestration.costs.prices import cost_between
+from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError
+from runctl_jupyter.orchestration.jobs.judge import judge
+from runctl_jupyter.orchestration.jobs.log import Log
+from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.orchestration.waiting import wait_until
+from runctl_jupyter.run_record import (
+    Cause,
+    JobSpec,
+    JobState,
+    NotFound,
+    PreconditionFailed,
+    Status,
+    from_iso,
+    now,
+    to_iso,
+)
+from runctl_jupyter.run_record.layout import AttemptKeys
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+    from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
+    from runctl_jupyter.orchestration.listing import Listing
+    from runctl_jupyter.orchestration.model import Checkpoint
+    from runctl_jupyter.orchestration.targets.base import Target
+
+
+class Job:
+    """A job, found again from anywhere: everything it says is read from the record.
+
+    Parameters
+    ----------
+    launching
+        Completed when the launch was handed over, in the process that launches; None elsewhere.
+    """
+
+    def __init__(
+        self,
+        record: JobRecord,
+        target: Target,
+        catalogue: Checkpoints,
+        seen: Seen,
+        launching: Future[None] | None = None,
+    ) -> None:
+        self.record, self._target, self._catalogue = record, target, catalogue
+        self._seen = seen
+        self.launching = launching
+
+    @property
+    def id(self) -> str:
+        """Identifier; its last four characters are enough to name the job."""
+        return self._seen.spec.id
+
+    @property
+    def name(self) -> str:
+        """Name given with ``--name``, or made from the script's."""
+        return self._seen.spec.name
+
+    @property
+    def spec(self) -> JobSpec:
+        """What it runs."""
+        return self._seen.spec
+
+    @property
+    def status(self) -> Status:
+        """What was last read of its state."""
+        return self._seen.status
+
+    @property
+    def state(self) -> JobState:
+        """State as last read; `refresh` reads anew."""
+        return self._seen.status.state
+
+    @property
+    def phase(self) -> str:
+        """What is going on, in a word or two."""
+        return self._seen.status.phase
+
+    @property
+    def attempt(self) -> int:
+        """Number of the newest attempt, from 1."""
+        return self._seen.attempt
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the script; None while it runs or when it never ran."""
+        return self._seen.status.exit_code
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it ended other than well."""
+        return self._seen.status.cause
+
+    @property
+    def instance_id(self) -> str | None:
+        """Instance it runs on."""
+        return self._seen.status.instance_id or self._seen.spec.instance_id
+
+    @property
+    def instance_type(self) -> str | None:
+        """Type of that instance."""
+        return self._seen.spec.instance_type
+
+    @property
+    def price_per_hour(self) -> float | None:
+        """List price of the instance in USD, None when unknown."""
+        return self._seen.spec.price_per_hour
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was submitted."""
+        return from_iso(self._seen.spec.created_at)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its script was started."""
+        return _moment(self._seen.status.started_at)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended."""
+        return _moment(self._seen.status.ended_at)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Estimate at list price from claim to end (or now); None when the price is unknown."""
+        status = self._seen.status
+        if status.state.ended or status.claimed_at is None:
+            return status.cost_usd
+        return cost_between(self._seen.spec.price_per_hour, from_iso(status.claimed_at), now())
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of its log that lie in the record, as of the last heartbeat."""
+        return self._seen.status.log_bytes
+
+    @property
+    def checkpoint_count(self) -> int:
+        """Complete checkpoints, as of the last heartbeat."""
+        return self._seen.status.checkpoint_count
+
+    def refresh(self) -> Job:
+        """Read the state anew, and settle it when the runner is silent and its machine is gone."""
+        with storage_errors():
+            with suppress(NotFound):
+                # While the launch is under way the spec may not be there yet: then what we know stays true.
+                self._seen = self.record.look(self.id, self._seen.spec)
+            if judge(self.record, self._target, self._seen):
+                self._seen = self.record.look(self.id, self._seen.spec)
+        return self
+
+    def launched(self, timeout: float | None = None) -> Job:
+        """Wait until the launch is out of this process's hands; from then on it may die.
+
+        Raises
+        ------
+        RunctlError
+            The launch failed; the record says so too.
+        """
+        if self.launching is not None:
+            self.launching.result(timeout)
+        return self.refresh()
+
+    def logs(self, *, follow: bool = False, tail: int | None = None) -> Log:
+        """Return the log; iterate over its bytes, or take `Log.text`."""
+        return Log(self, follow=follow, tail=tail)
+
+    def wait(self, timeout: float | None = None) -> Job:
+        """Wait for the job's end, whatever it is.
+
+        Raises
+        ------
+        WaitTimedOut
+            It has not ended within `timeout` seconds; it goes on.
+        """
+        wait_until(
+            self.refresh,
+            lambda job: job.state.ended,
+            timeout=timeout,
+            what=f"Job {self.id} has not ended within {timeout or 0:.0f} s; it goes on.",
+            to_resolve=f"Look at it: runctl logs {self.id}, or end it: runctl cancel {self.id}",
+            longest_s=1.0,
+        )
+        return self
+
+    async def wait_async(self, timeout: float | None = None) -> Job:
+        """`wait`, awaitable: buttons work while a cell awaits."""
+        return await asyncio.to_thread(self.wait, timeout)
+
+    def cancel(self, *, wait: bool = True, timeout: float = 150.0) -> Job:
+        """Ask for the end: SIGTERM, grace, SIGKILL, last uploads. With `wait`, return when the process is gone.
+
+        Raises
+        ------
+        InvalidRequest
+            The job has ended already.
+        WaitTimedOut
+            The machine has not answered in `timeout` seconds.
+        """
+        self.refresh()
+        if self.state.ended:
+            raise InvalidRequest(f"Job {self.id} has ended already: {self.state}.", f"See it: runctl show {self.id}")
+        request = f'{{"requested_at": "{to_iso(now())}"}}'.encode()
+        with storage_errors(), suppress(PreconditionFailed):
+            self.record.store.put(AttemptKeys(self.id, self.attempt).cancel, request, create_only=True)
+        if self.status.claimed_at is None:
+            # Nobody runs it yet: end it here, so that a machine that still boots finds it ended.
+            if self.record.end(self._seen, JobState.CANCELLED, Cause("user", "cancelled before it began")):
+                self._target.withdraw(self.id)
+            self.refresh()
+        if not wait or self.state.ended:
+            return self
+        wait_until(
+            self.refresh,
+            lambda job: job.state.ended,
+            timeout=timeout,
+            what=f"Job {self.id} was told to end, but its machine has not answered within {timeout:.0f} s.",
+            to_resolve=f"End the machine: runctl terminate {self.instance_id} --force",
+            longest_s=0.5,
+        )
+        return self
+
+    async def cancel_async(self, timeout: float = 150.0) -> Job:
+        """`cancel`, awaitable."""
+        return await asyncio.to_thread(self.cancel, timeout=timeout)
+
+    def checkpoints(self) -> Listing[Checkpoint]:
+        """Return the job's complete checkpoints, the oldest first."""
+        return self._catalogue.of_job(self.id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON keys of the contract."""
+        cause = self.cause
+        return {
+            "id": self.id,
+            "name": self.name,
+            "state": self.state.value,
+            "phase": self.phase,
+            "attempt": self.attempt,
+            "exit_code": self.exit_code,
+            "cause": None if cause is None else {"kind": cause.kind, "message": cause.message, "signal": cause.signal},
+            "instance_id": self.instance_id,
+            "instance_type": self.instance_type,
+            "price_per_hour": self.price_per_hour,
+            "created_at": self.spec.created_at,
+            "started_at": self.status.started_at,
+            "ended_at": self.status.ended_at,
+            "cost_usd": self.cost_usd,
+            "log_bytes": self.log_bytes,
+            "checkpoint_count": self.checkpoint_count,
+            "script": self.spec.script,
+            "arguments": self.spec.arguments,
+        }
+
+    def __repr__(self) -> str:
+        why = f", {self.cause.message}" if self.cause else ""
+        return f"Job {self.name} ({self.id}): {self.state}{why}"
+
+
+def launch_failure(error: BaseException) -> Cause:
+    """Return the cause to record for a launch that did not happen."""
+    return Cause("launch", error.what if isinstance(error, RunctlError) else f"{type(error).__name__}: {error}")
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else from_iso(text)

@@ -1,0 +1,132 @@
+"""The record as the engine reads it: specs, attempts, states. One object for a store, shared by all its jobs."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.costs.prices import cost_between
+from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.run_record import (
+    AttemptKeys,
+    Cause,
+    JobKeys,
+    JobSpec,
+    JobState,
+    NotFound,
+    PreconditionFailed,
+    Status,
+    from_iso,
+    now,
+    to_iso,
+)
+from runctl_jupyter.run_record.layout import JOBS_PREFIX
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.storage.store import Store
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+"""No 0 o 1 i l: ids are read aloud and typed."""
+
+
+def new_job_id() -> str:
+    """Return an id that sorts by time and ends in four characters a person can type."""
+    tail = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    return f"{now():%y%m%d-%H%M%S}-{tail}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job as read at one moment; `etag` is the status's, None while there is none."""
+
+    spec: JobSpec
+    attempt: int
+    status: Status
+    etag: str | None
+
+
+class JobRecord:
+    """Reads and writes the record's job documents.
+
+    Parameters
+    ----------
+    store
+        Where the record lies.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """Threads for requests that do not depend on each other."""
+        return ThreadPoolExecutor(16, thread_name_prefix="runctl-record")
+
+    def write_spec(self, spec: JobSpec) -> None:
+        """Write what to run; once."""
+        with storage_errors():
+            self.store.put(JobKeys(spec.id).spec, spec.to_json(), create_only=True)
+
+    def ids(self) -> list[str]:
+        """Return all job ids, the newest first: ids begin with the time."""
+        with storage_errors():
+            names, _ = self.store.children(JOBS_PREFIX)
+        return sorted(names, reverse=True)
+
+    def spec(self, job_id: str) -> JobSpec:
+        """Return what a job runs; raises `NotFound`."""
+        return JobSpec.from_json(self.store.get(JobKeys(job_id).spec).data)
+
+    def look(self, job_id: str, spec: JobSpec | None = None) -> Seen:
+        """Return a job's state as the record has it; raises `NotFound` for an unknown job."""
+        spec = spec or self.spec(job_id)
+        attempt = self._newest_attempt(job_id)
+        try:
+            stored = self.store.get(AttemptKeys(job_id, attempt).status)
+        except NotFound:
+            queued = Status(job_id, attempt, JobState.QUEUED, updated_at=spec.created_at)
+            return Seen(spec, attempt, queued, None)
+        return Seen(spec, attempt, Status.from_json(stored.data), stored.etag)
+
+    def try_look(self, job_id: str) -> Seen | None:
+        """Like `look`, but None for what is not (yet) a whole job."""
+        try:
+            return self.look(job_id)
+        except NotFound:
+            return None
+
+    def update(self, seen: Seen, status: Status) -> bool:
+        """Write `status` if nobody has written since `seen`; return whether it was written."""
+        key = AttemptKeys(seen.spec.id, seen.attempt).status
+        with suppress(PreconditionFailed), storage_errors():
+            self.store.put(key, status.to_json(), create_only=seen.etag is None, if_etag=seen.etag)
+            return True
+        return False
+
+    def end(self, seen: Seen, state: JobState, cause: Cause) -> bool:
+        """Write an end from outside, if the job has none and nobody has written since `seen`."""
+        if seen.status.state.ended:
+            return False
+        moment = now()
+        begun = seen.status.claimed_at
+        cost = (
+            cost_between(seen.spec.price_per_hour, from_iso(begun), from_iso(seen.status.updated_at)) if begun else None
+        )
+        ended = replace(
+            seen.status,
+            state=state,
+            cause=cause,
+            phase="",
+            ended_at=to_iso(moment),
+            updated_at=to_iso(moment),
+            cost_usd=cost,
+        )
+        return self.update(seen, ended)
+
+    def _newest_attempt(self, job_id: str) -> int:
+        names, _ = self.store.children(JobKeys(job_id).attempts_prefix)
+        return max((int(name) for name in names if name.isdigit()), default=1)

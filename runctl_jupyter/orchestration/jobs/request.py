@@ -1,0 +1,126 @@
+"""A job as asked for, checked against the project before anything is launched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from runctl_jupyter.orchestration.errors import InvalidRequest
+
+CELL_SCRIPT = "runctl_cell.py"
+"""Name of a cell's body in the working directory: tracebacks show it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the user asked for; see `Jobs.train` for the meaning of each."""
+
+    script: str | None = None
+    cell: str | None = None
+    arguments: Sequence[str] = ()
+    on: str | None = None
+    instance_type: str | None = None
+    name: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    requirements: str | None = None
+    checkpoint_dir: str | None = None
+    ttl: float | None = None
+    timeout: float | None = None
+    max_cost: float | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """The parts of a request that name files, made relative to the project."""
+
+    script: str
+    name: str
+    requirements: str | None
+    checkpoint_dir: str
+    extra: Mapping[str, bytes]
+
+
+def check(request: TrainRequest, root: Path, cwd: Path) -> CheckedJob:
+    """Check a request against the project in `root`; paths are relative to `cwd`, as the user typed them.
+
+    Raises
+    ------
+    InvalidRequest
+        Says which part is wrong and what to do.
+    """
+    if request.on is not None and request.instance_type is not None:
+        raise InvalidRequest(
+            "--on names an instance that exists, --instance-type one to launch; both were given.",
+            "Leave one of them out.",
+        )
+    if request.max_cost is not None and request.max_cost <= 0:
+        raise InvalidRequest(f"A cost limit of {request.max_cost:g} USD allows nothing.", "Give a number above 0.")
+    for kind, names in (("--env", request.env), ("--param", request.params)):
+        for name in names:
+            if not _VARIABLE.fullmatch(name):
+                raise InvalidRequest(
+                    f"{name!r} cannot be the name of a variable ({kind}).", "Use letters, digits and _."
+                )
+    reserved = [name for name in request.env if name.startswith("RUNCTL_")]
+    if reserved:
+        raise InvalidRequest(f"{reserved[0]} is set by runctl itself.", "Choose another name for --env.")
+    script, extra = _script(request, root, cwd)
+    name = request.name or PurePosixPath(script).stem
+    if request.name is not None and not _NAME.fullmatch(request.name):
+        raise InvalidRequest(
+            f"{request.name!r} cannot be a name.", "Use letters, digits, '.', '_' and '-', 64 at most."
+        )
+    requirements = _requirements(request, root, cwd)
+    checkpoint_dir = PurePosixPath(request.checkpoint_dir or "checkpoints")
+    if checkpoint_dir.is_absolute() or ".." in checkpoint_dir.parts:
+        raise InvalidRequest(
+            f"The checkpoint folder {request.checkpoint_dir} lies outside the working directory.",
+            "Give a relative folder; the script finds it in RUNCTL_CHECKPOINT_DIR.",
+        )
+    return CheckedJob(script, name, requirements, checkpoint_dir.as_posix(), extra)
+
+
+def _script(request: TrainRequest, root: Path, cwd: Path) -> tuple[str, Mapping[str, bytes]]:
+    if request.cell is not None:
+        if request.script is not None:
+            raise InvalidRequest(
+                f"A cell was given and a script, {request.script}.",
+                "For the script, write it on one line: %runctl train SCRIPT. Arguments of the cell come after --.",
+            )
+        if not request.cell.strip():
+            raise InvalidRequest(
+                "The cell is empty: there is nothing to train.", "Write the training under %%runctl train."
+            )
+        return CELL_SCRIPT, {CELL_SCRIPT: request.cell.encode()}
+    if request.script is None:
+        raise InvalidRequest("No script was given.", "Name one: runctl train train.py")
+    path = _in_project(request.script, root, cwd, "script")
+    if not (root / path).is_file():
+        raise InvalidRequest(f"There is no script {request.script}.", f"Looked in {cwd}; check the path.")
+    return path, {}
+
+
+def _requirements(request: TrainRequest, root: Path, cwd: Path) -> str | None:
+    if request.requirements is not None:
+        path = _in_project(request.requirements, root, cwd, "requirements file")
+        if not (root / path).is_file():
+            raise InvalidRequest(f"There is no requirements file {request.requirements}.", "Check the path.")
+        return path
+    return "requirements.txt" if (root / "requirements.txt").is_file() else None
+
+
+def _in_project(given: str, root: Path, cwd: Path, what: str) -> str:
+    absolute = (cwd / Path(given).expanduser()).resolve()
+    if not absolute.is_relative_to(root.resolve()):
+        raise InvalidRequest(
+            f"The {what} {given} lies outside the project {root}.",
+            "Only the project travels: choose it with --project-root.",
+        )
+    return absolute.relative_to(root.resolve()).as_posix()

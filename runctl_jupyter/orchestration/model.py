@@ -1,0 +1,125 @@
+"""What things are: values of the public API. No behaviour that calls out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from runctl_jupyter.run_record import to_iso
+from runctl_jupyter.run_record.schemas import to_plain
+
+
+class Value:
+    """A dataclass whose fields are its JSON keys."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready keys and values; times are ISO 8601 UTC."""
+        plain: dict[str, Any] = to_plain(self)
+        return {key: to_iso(value) if isinstance(value, datetime) else value for key, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class Instance(Value):
+    """An EC2 instance of ours, as EC2 described it a moment ago."""
+
+    id: str
+    name: str
+    state: str
+    """EC2's word: ``pending running stopping stopped shutting-down terminated``."""
+    instance_type: str
+    spot: bool
+    availability_zone: str
+    launched_at: datetime
+    """Of the last start: EC2 resets it when a stopped instance is started."""
+    price_per_hour: float | None
+    """USD, on-demand list price; None when unknown."""
+    cost_usd: float | None
+    """Estimate since `launched_at`: per second, 60 s at least; None when the price is unknown."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    private_ip: str | None = None
+    owner: str = ""
+    expires_at: datetime | None = None
+    """When its time limit powers it off."""
+    state_reason: str = ""
+    """EC2's explanation of the last state change, if any."""
+
+
+@dataclass(frozen=True)
+class LaunchPlan(Value):
+    """What a launch would do; nothing has been done."""
+
+    instance_type: str
+    image_id: str
+    image_name: str
+    region: str
+    availability_zones: list[str]
+    volume_gib: int
+    spot: bool
+    price_per_hour: float | None
+    price_source: str
+    ttl_s: float
+    total_at_ttl_usd: float | None
+    """What it costs when it lives to its time limit."""
+
+
+@dataclass(frozen=True)
+class Checkpoint(Value):
+    """A complete checkpoint of a job."""
+
+    uri: str
+    """Where its data lies: one file, or a folder with ``/`` at the end."""
+    name: str
+    step: int | None
+    metrics: Mapping[str, float]
+    size: int
+    """Bytes of all its files."""
+    created_at: datetime
+    format: str
+    complete: bool
+    job_id: str
+    attempt: int
+    latest: bool = False
+
+
+@dataclass(frozen=True)
+class StorageObject(Value):
+    """An object or, when `is_prefix`, a common prefix in a bucket."""
+
+    uri: str
+    key: str
+    size: int | None
+    last_modified: datetime | None
+    is_prefix: bool = False
+
+
+@dataclass(frozen=True)
+class Transfer(Value):
+    """What an upload or download moved."""
+
+    source: str
+    destination: str
+    files: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StatusReport(Value):
+    """Where you are: target, identity, machines, money."""
+
+    target: str
+    region: str | None
+    bucket: str | None
+    identity: str | None
+    """Name of the user or role; the account's number is masked."""
+    running_instances: int
+    price_per_hour: float | None
+    """Sum of the running instances' list prices; None when one is unknown."""
+    cost_usd: float | None
+    """Estimate of the running instances since their start."""
+    running_jobs: int
+    version: str
+    mode: str | None = None
+    """How the sandbox makes machines; None on other targets."""

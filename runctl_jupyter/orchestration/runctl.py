@@ -1,0 +1,207 @@
+"""Class `Runctl`: the one object every door holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.aws.ec2 import Ec2
+from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.session import AwsSession
+from runctl_jupyter.orchestration.aws.ssm import Ssm
+from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+from runctl_jupyter.orchestration.completions import Completions
+from runctl_jupyter.orchestration.config import Settings, load_settings
+from runctl_jupyter.orchestration.connection import Connection, connect
+from runctl_jupyter.orchestration.costs.prices import known_types
+from runctl_jupyter.orchestration.instances.instances import Instances
+from runctl_jupyter.orchestration.instances.launch import Launcher
+from runctl_jupyter.orchestration.jobs.jobs import Jobs
+from runctl_jupyter.orchestration.jobs.record import JobRecord
+from runctl_jupyter.orchestration.model import StatusReport
+from runctl_jupyter.orchestration.storage.bucket import BucketStore
+from runctl_jupyter.orchestration.storage.storage import Storage
+from runctl_jupyter.orchestration.storage.stores import bucket_store, record_store
+from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
+from runctl_jupyter.orchestration.targets.local import LocalTarget
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.targets.base import Target
+
+
+class Runctl:
+    """Instances, jobs and storage of one target.
+
+    Making one does no network; the first use of a noun connects.
+
+    Parameters
+    ----------
+    target
+        ``sandbox``, ``aws`` or ``local``. None: ``RUNCTL_TARGET``, the nearest ``.runctl.toml``, the user's file,
+        or ``sandbox``.
+    profile, region, bucket
+        For target ``aws``; None: the same places, then boto3's own chain.
+    project_root
+        Folder that travels with a job; the current one by default.
+    cwd
+        Where relative paths start.
+
+    Raises
+    ------
+    ConfigInvalid, InvalidRequest
+        A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        bucket: str | None = None,
+        project_root: str | Path | None = None,
+        cwd: str | Path | None = None,
+    ) -> None:
+        self.cwd = Path(cwd or Path.cwd()).resolve()
+        self.settings: Settings = load_settings(
+            self.cwd,
+            target=target,
+            profile=profile,
+            region=region,
+            bucket=bucket,
+            project_root=None if project_root is None else str(project_root),
+        )
+
+    def __repr__(self) -> str:
+        return f"Runctl(target={self.settings.target!r})"
+
+    @cached_property
+    def connection(self) -> Connection:
+        """How the target's AWS is reached; starts the sandbox when it is the target."""
+        return connect(self.settings)
+
+    @cached_property
+    def instances(self) -> Instances:
+        """EC2 instances of ours."""
+        launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
+        return Instances(self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on)
+
+    def _jobs_on(self, instance_id: str) -> Sequence[str]:
+        return self.jobs.running_on(instance_id)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Jobs of the target's record."""
+        root = Path(self.settings.project_root or self.cwd).expanduser()
+        return Jobs(
+            self._record,
+            self._target,
+            self.checkpoints,
+            target_name=self.settings.target,
+            cwd=self.cwd,
+            root=root if root.is_absolute() else self.cwd / root,
+            sync=self.settings.sync,
+            cache_dir=_cache_dir() / "sync",
+        )
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Checkpoints of the target's jobs."""
+        return Checkpoints(self._record, lambda ref: self.jobs.get(ref).id)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Objects in S3."""
+        return Storage(self._bucket)
+
+    def status(self) -> StatusReport:
+        """Return where you are: target, identity, machines, money."""
+        running_jobs = sum(not job.state.ended for job in self.jobs.list(limit=20))
+        if self.settings.target == "local":
+            return StatusReport("local", None, None, None, 0, None, None, running_jobs, version("runctl-jupyter"))
+        running = [i for i in self.instances.list() if i.state == "running"]
+        prices = [i.price_per_hour for i in running]
+        costs = [i.cost_usd for i in running]
+        return StatusReport(
+            target=self.settings.target,
+            region=self._session.region,
+            bucket=self.connection.bucket,
+            identity=self._identity(),
+            running_instances=len(running),
+            price_per_hour=None if None in prices else sum(p for p in prices if p is not None),
+            cost_usd=None if None in costs else sum(c for c in costs if c is not None),
+            running_jobs=running_jobs,
+            version=version("runctl-jupyter"),
+            mode=self.connection.mode,
+        )
+
+    def completions(self, kind: str, prefix: str = "") -> list[str]:
+        """Return words for Tab: from memory when the network is slow.
+
+        Parameters
+        ----------
+        kind
+            ``types``, ``instances``, ``jobs`` or ``s3``.
+        prefix
+            For ``s3``: the address typed so far.
+        """
+        return self._completions.get(kind, prefix.rpartition("/")[0] + "/" if kind == "s3" else "")
+
+    @cached_property
+    def _completions(self) -> Completions:
+        return Completions(
+            {
+                "types": lambda _: known_types(),
+                "instances": lambda _: [word for i in self.instances.list() for word in (i.name, i.id) if word],
+                "jobs": lambda _: [word for job in self.jobs.list(limit=20) for word in (job.name, job.id)],
+                "s3": lambda prefix: [o.uri for o in self.storage.list(prefix)],
+            }
+        )
+
+    def _identity(self) -> str:
+        with aws_errors("ask who you are"):
+            return masked(self._session.sts.get_caller_identity()["Arn"].rsplit(":", 1)[-1])
+
+    @cached_property
+    def _session(self) -> AwsSession:
+        return AwsSession(self.connection)
+
+    @cached_property
+    def _ec2(self) -> Ec2:
+        return Ec2(self._session)
+
+    @cached_property
+    def _ssm(self) -> Ssm:
+        return Ssm(self._session)
+
+    @cached_property
+    def _record(self) -> JobRecord:
+        session = None if self.settings.target == "local" else self._session
+        return JobRecord(record_store(session, self.settings.prefix, _data_dir() / "local" / "record"))
+
+    @cached_property
+    def _target(self) -> Target:
+        store = self._record.store
+        if self.settings.target == "local":
+            return LocalTarget(store, _data_dir() / "local" / "machine")
+        if not isinstance(store, BucketStore):
+            raise TypeError("a record of EC2 jobs lies in a bucket")
+        return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
+
+    def _bucket(self, name: str) -> BucketStore:
+        return bucket_store(self._session, name)
+
+
+def _data_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("runctl-jupyter")
+
+
+def _cache_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("runctl-jupyter")

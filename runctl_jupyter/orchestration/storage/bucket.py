@@ -1,0 +1,195 @@
+"""An S3 bucket as a store of the run record, on the object-store library (Rust ``object_store``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    GenericError,
+    NotModifiedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import S3Store
+
+from runctl_jupyter.orchestration.errors import StorageUnavailable
+from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CONNECT_S, _REQUEST_S = "10s", "60s"
+
+
+class BucketStore:
+    """Objects under ``s3://bucket/prefix``; a `RecordStore` with listing and transfer of files.
+
+    Parameters
+    ----------
+    bucket, prefix
+        The prefix has no slash at either end and may be empty.
+    region
+        AWS region of the bucket.
+    endpoint
+        URL of an S3 that is not AWS's own, or None.
+    keys
+        ``(access key id, secret)``, or None to ask `credential_provider`.
+    credential_provider
+        Called by the library when it needs fresh credentials.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        region: str,
+        *,
+        endpoint: str | None = None,
+        keys: tuple[str, str] | None = None,
+        credential_provider: Any = None,
+    ) -> None:
+        self.bucket, self.prefix = bucket, prefix
+        options: dict[str, Any] = {"region": region, "virtual_hosted_style_request": endpoint is None}
+        if endpoint is not None:
+            options["endpoint"] = endpoint
+        if keys is not None:
+            options["access_key_id"], options["secret_access_key"] = keys
+        if credential_provider is not None:
+            options["credential_provider"] = credential_provider
+        self._store = S3Store(
+            bucket,
+            prefix=prefix or None,
+            client_options={
+                "allow_http": endpoint is not None and endpoint.startswith("http:"),
+                "connect_timeout": _CONNECT_S,
+                "timeout": _REQUEST_S,
+            },
+            **options,
+        )
+
+    @property
+    def uri(self) -> str:
+        """``s3://bucket/prefix``, no slash at the end."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def uri_of(self, key: str) -> str:
+        """Return the address of `key`."""
+        return f"{self.uri}/{key}"
+
+    def get(self, key: str) -> StoredObject:
+        """Read a whole object; see `RecordStore.get`."""
+        with self._errors(key):
+            found = obstore.get(self._store, key)
+            metadata = {str(k): str(v) for k, v in found.attributes.items()}
+            return StoredObject(bytes(found.bytes()), found.meta["e_tag"] or "", metadata)
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        create_only: bool = False,
+        if_etag: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write an object; see `RecordStore.put`."""
+        mode: Any = "create" if create_only else "overwrite"
+        if if_etag is not None:
+            mode = {"e_tag": if_etag}
+        with self._errors(key):
+            attributes: Any = dict(metadata) if metadata else None
+            done = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
+            return done["e_tag"] or ""
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such an object."""
+        try:
+            with self._errors(key):
+                obstore.head(self._store, key)
+        except NotFound:
+            return False
+        return True
+
+    def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
+        """List one level under `prefix` (ends in ``/`` or is empty): names of sub-prefixes, and objects."""
+        with self._errors(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix or None)
+        below = [p.rstrip("/").rsplit("/", 1)[-1] for p in found["common_prefixes"]]
+        return below, [_listed(meta) for meta in found["objects"]]
+
+    def walk(self, prefix: str) -> Iterator[ListedObject]:
+        """List every object under `prefix`, page by page."""
+        with self._errors(prefix):
+            for page in obstore.list(self._store, prefix or None, chunk_size=1000):
+                yield from (_listed(meta) for meta in page)
+
+    def put_file(self, key: str, path: Path) -> int:
+        """Upload a file, in parts when it is large, and return the size S3 says it has now."""
+        with self._errors(key):
+            obstore.put(self._store, key, path)
+            return int(obstore.head(self._store, key)["size"])
+
+    def get_file(self, key: str, path: Path) -> int:
+        """Download an object to `path`, which appears only when whole; return its size in bytes."""
+        partial = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._errors(key), partial.open("wb") as out:
+                found = obstore.get(self._store, key)
+                for chunk in found.stream(min_chunk_size=4 * 1024 * 1024):
+                    out.write(chunk)
+                expected = int(found.meta["size"])
+            size = partial.stat().st_size
+            if size != expected:
+                raise StoreError(f"{self.uri_of(key)} ended after {size:,} of {expected:,} bytes", transient=True)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return size
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise StorageUnavailable(
+                    f"There is no bucket {self.bucket!r}.", "Name another with --bucket, or create it in this account."
+                ) from error
+            raise NotFound(f"no {self.uri_of(key)}") from error
+        except (AlreadyExistsError, PreconditionError, NotModifiedError) as error:
+            raise PreconditionFailed(f"{self.uri_of(key)} exists or has changed") from error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise StorageUnavailable(
+                f"S3 does not let you use bucket {self.bucket!r}{_code(error)}.",
+                "Check that it is yours and in this account, or name another with --bucket.",
+            ) from error
+        except (GenericError, BaseError) as error:
+            if "NoSuchBucket" in str(error):
+                raise StorageUnavailable(
+                    f"There is no bucket {self.bucket!r}.", "Name another with --bucket, or create it in this account."
+                ) from error
+            raise StoreError(f"S3 failed on {self.uri_of(key)}: {_first_line(error)}", transient=True) from error
+
+
+def _listed(meta: Mapping[str, Any]) -> ListedObject:
+    modified: datetime = meta["last_modified"]
+    return ListedObject(str(meta["path"]), int(meta["size"]), modified)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _code(error: BaseException) -> str:
+    text = str(error)
+    start = text.find("<Code>")
+    return f" [{text[start + 6 : text.find('</Code>')]}]" if start >= 0 else ""

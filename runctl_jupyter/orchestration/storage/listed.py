@@ -1,0 +1,15 @@
+"""What a listing says of an object, whatever holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """Key relative to the store's root, size in bytes, time of the last write."""
+
+    key: str
+    size: int
+    last_modified: datetime

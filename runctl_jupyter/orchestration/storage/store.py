@@ -1,0 +1,36 @@
+"""The store protocol of the engine: the record's, with listing and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.run_record import RecordStore
+
+
+class Store(RecordStore, Protocol):
+    """A `RecordStore` that can be listed and moves files; a bucket or a folder."""
+
+    @property
+    def uri(self) -> str:
+        """Address of the root, no slash at the end."""
+
+    def uri_of(self, key: str) -> str:
+        """Return the address of `key`."""
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such an object."""
+
+    def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
+        """List one level under `prefix`: names of sub-prefixes, and objects."""
+
+    def walk(self, prefix: str) -> Iterator[ListedObject]:
+        """List every object under `prefix`."""
+
+    def put_file(self, key: str, path: Path) -> int:
+        """Upload a file and return the size the store says it has."""
+
+    def get_file(self, key: str, path: Path) -> int:
+        """Download to `path`, which appears only when whole; return its size."""

@@ -1,0 +1,46 @@
+"""Makes stores: of the record, and of any bucket that an address names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.errors import ConfigInvalid
+from runctl_jupyter.orchestration.storage.bucket import BucketStore
+from runctl_jupyter.orchestration.storage.folder import ListableFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runctl_jupyter.orchestration.aws.session import AwsSession
+    from runctl_jupyter.orchestration.storage.store import Store
+
+
+def bucket_store(session: AwsSession, bucket: str, prefix: str = "") -> BucketStore:
+    """Return a store for `bucket` with the session's credentials."""
+    env = session.connection.env
+    if env:
+        keys = (env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+        region = session.connection.region or "us-east-1"
+        return BucketStore(bucket, prefix, region, endpoint=session.s3_endpoint(), keys=keys)
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    provider = Boto3CredentialProvider(session.boto3_session)
+    return BucketStore(bucket, prefix, session.region, credential_provider=provider)
+
+
+def record_store(session: AwsSession | None, prefix: str, local_root: Path) -> Store:
+    """Return the store of the run record: the connection's bucket, or a folder without one.
+
+    Raises
+    ------
+    ConfigInvalid
+        No bucket is configured.
+    """
+    if session is None:
+        return ListableFolder(local_root)
+    bucket = session.connection.bucket
+    if bucket is None:
+        raise ConfigInvalid(
+            "No bucket is set for the run record.", "Name yours: runctl use aws --bucket NAME (or RUNCTL_BUCKET)."
+        )
+    return bucket_store(session, bucket, prefix)

@@ -1,0 +1,100 @@
+"""Jobs on EC2: sent to an instance that runs, or born with an instance of their own."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.costs.prices import on_demand_price
+from runctl_jupyter.orchestration.errors import InstanceNotFound, LaunchRefused
+from runctl_jupyter.orchestration.instances.launch import Wish
+from runctl_jupyter.orchestration.targets.base import Place
+from runctl_jupyter.orchestration.targets.bootstrap import bootstrap_script
+from runctl_jupyter.orchestration.targets.bundle import publish
+from runctl_jupyter.run_record import Cause, blob_key
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.aws.session import AwsSession
+    from runctl_jupyter.orchestration.aws.ssm import Ssm
+    from runctl_jupyter.orchestration.config import LaunchSettings
+    from runctl_jupyter.orchestration.instances.instances import Instances
+    from runctl_jupyter.orchestration.model import LaunchPlan
+    from runctl_jupyter.orchestration.storage.bucket import BucketStore
+    from runctl_jupyter.run_record import JobSpec, Status
+
+_log = logging.getLogger(__name__)
+
+_URL_S = 3600
+_COMMAND_S = 120.0
+_GONE = ("terminated", "stopped", "shutting-down", "stopping")
+
+
+class Ec2Target:
+    """EC2 behind the `Target` protocol, for the sandbox and for AWS alike."""
+
+    def __init__(
+        self, session: AwsSession, store: BucketStore, ssm: Ssm, instances: Instances, settings: LaunchSettings
+    ) -> None:
+        self._session, self._store, self._ssm = session, store, ssm
+        self._instances, self._settings = instances, settings
+
+    def check(self, on: str | None, instance_type: str | None) -> Place:
+        """Return the place asked for; see `Target.check`."""
+        region = self._session.region
+        if on is not None:
+            instance = self._instances.check_takes_jobs(on)
+            return Place(instance.id, instance.instance_type, region, instance.price_per_hour)
+        wanted = self._instances.launcher.check_type(instance_type or self._settings.instance_type)
+        price = on_demand_price(wanted.name, region)
+        return Place(None, wanted.name, region, price.per_hour if price else None, own_machine=True)
+
+    def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
+        """Return what would be launched; see `Target.plan`."""
+        if not place.own_machine or place.instance_type is None:
+            return None
+        return self._instances.launcher.plan(Wish(place.instance_type, name, ttl_s or self._settings.ttl))
+
+    def start(self, spec: JobSpec, place: Place) -> str | None:
+        """Start the runner; see `Target.start`."""
+        sha = publish(self._store)
+        url = self._session.presigned_get(self._store.bucket, f"{self._store.prefix}/{blob_key(sha)}", _URL_S)
+        arguments = ["--record", self._store.uri, "--job", spec.id, "--attempt", "1", "--region", self._session.region]
+        endpoint = self._session.s3_endpoint()
+        if endpoint is not None:
+            arguments += ["--endpoint", endpoint]
+        script = bootstrap_script(url, sha, arguments)
+        if place.instance_id is None:
+            wish = Wish(
+                place.instance_type or self._settings.instance_type,
+                spec.name,
+                spec.limits.ttl_s or self._settings.ttl,
+                job_id=spec.id,
+            )
+            launched = self._instances.launcher.launch(wish, script)
+            return str(launched["InstanceId"])
+        result = self._ssm.run(place.instance_id, script, timeout=_COMMAND_S)
+        if result.status != "Success":
+            said = (result.stderr or result.stdout).strip().splitlines()
+            raise LaunchRefused(
+                f"The runner could not be started on {place.instance_id} "
+                f"({result.status}, exit code {result.exit_code}): {said[-1] if said else 'it printed nothing'}",
+                "The machine needs python3 and a way to S3; try again, or use another machine.",
+            )
+        return place.instance_id
+
+    def withdraw(self, job_id: str) -> None:
+        """End the machine launched for a job that has not begun; see `Target.withdraw`."""
+        instance = self._instances.of_job(job_id)
+        if instance is not None:
+            self._instances.terminate(instance.id, force=True)
+
+    def verdict(self, job_id: str, status: Status) -> Cause | None:
+        """Ask EC2 what became of a silent job's machine; see `Target.verdict`."""
+        try:
+            instance = self._instances.get(status.instance_id) if status.instance_id else self._instances.of_job(job_id)
+        except InstanceNotFound:
+            return Cause("machine", f"instance {status.instance_id} is gone; EC2 does not know it any more")
+        if instance is None or instance.state not in _GONE:
+            return None
+        reason = f": {instance.state_reason}" if instance.state_reason else ""
+        return Cause("machine", f"instance {instance.id} is {instance.state}{reason}")

@@ -1,0 +1,47 @@
+"""Waiting for a state, with polls that grow from quick to polite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, stop_never, wait_exponential
+
+from runctl_jupyter.orchestration.errors import WaitTimedOut
+
+T = TypeVar("T")
+
+
+def wait_until(
+    look: Callable[[], T],
+    done: Callable[[T], bool],
+    *,
+    timeout: float | None,
+    what: str,
+    to_resolve: str,
+    first_s: float = 0.1,
+    longest_s: float = 3.0,
+) -> T:
+    """Call `look` until `done` likes what it returns, and return that.
+
+    Parameters
+    ----------
+    timeout
+        Seconds; None waits for ever.
+    what, to_resolve
+        The error's two lines.
+
+    Raises
+    ------
+    WaitTimedOut
+        `timeout` passed. Whatever `look` or `done` raises ends the wait too.
+    """
+    polls = Retrying(
+        retry=retry_if_result(lambda found: not done(found)),
+        wait=wait_exponential(multiplier=first_s, max=longest_s),
+        stop=stop_never if timeout is None else stop_after_delay(timeout),
+    )
+    try:
+        return polls(look)
+    except RetryError as error:
+        raise WaitTimedOut(what, to_resolve) from error

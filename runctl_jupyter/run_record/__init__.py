@@ -1,0 +1,59 @@
+"""The contract between engine and runner: names of objects, schemas, states. Depends on nothing.
+
+Both sides import this package and nothing of each other. It runs on the machine with whatever
+Python its image has, hence standard library only and Python 3.9 syntax.
+"""
+
+from __future__ import annotations
+
+from runctl_jupyter.run_record.folder import FolderStore
+from runctl_jupyter.run_record.layout import AttemptKeys, JobKeys, blob_key
+from runctl_jupyter.run_record.schemas import (
+    Cause,
+    CheckpointFile,
+    CheckpointManifest,
+    Claim,
+    CodeFile,
+    CodeTree,
+    JobSpec,
+    LatestCheckpoint,
+    Limits,
+    Pacing,
+    Status,
+)
+from runctl_jupyter.run_record.states import JobState
+from runctl_jupyter.run_record.store import (
+    NotFound,
+    PreconditionFailed,
+    RecordStore,
+    StoredObject,
+    StoreError,
+)
+from runctl_jupyter.run_record.times import from_iso, now, to_iso
+
+__all__ = [
+    "AttemptKeys",
+    "Cause",
+    "CheckpointFile",
+    "CheckpointManifest",
+    "Claim",
+    "CodeFile",
+    "CodeTree",
+    "FolderStore",
+    "JobKeys",
+    "JobSpec",
+    "JobState",
+    "LatestCheckpoint",
+    "Limits",
+    "NotFound",
+    "Pacing",
+    "PreconditionFailed",
+    "RecordStore",
+    "Status",
+    "StoreError",
+    "StoredObject",
+    "blob_key",
+    "from_iso",
+    "now",
+    "to_iso",
+]

@@ -1,0 +1,113 @@
+"""Names of the record's objects, relative to its root (``s3://BUCKET/PREFIX`` or a folder).
+
+::
+
+    blobs/<sha256>                                  code packs, code trees, runner bundles
+    jobs/<job>/spec.json                            what to run; written once
+    jobs/<job>/attempts/<n>/claim.json              who runs it; one winner
+    jobs/<job>/attempts/<n>/status.json             state and heartbeat; compare-and-swap; an end is never overwritten
+    jobs/<job>/attempts/<n>/cancel.json             a user's request to end; written once
+    jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
+    jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
+    jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
+    jobs/<job>/checkpoints/latest.json              pointer, compare-and-swap
+    jobs/<job>/outputs/<path>                       what the script left in RUNCTL_OUTPUT_DIR
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JOBS_PREFIX = "jobs/"
+MANIFEST_SUFFIX = ".json"
+
+CHUNK_OFFSET = "offset"
+"""Metadata of a log chunk: offset in bytes of its first byte in the attempt's stream."""
+CHUNK_TIME = "time"
+"""Metadata of a log chunk: when its last byte was read from the script, ISO 8601 UTC."""
+
+
+def blob_key(sha256: str) -> str:
+    """Return the key of a content-addressed object."""
+    return f"blobs/{sha256}"
+
+
+@dataclass(frozen=True)
+class AttemptKeys:
+    """Keys of one attempt (attempts count from 1)."""
+
+    job_id: str
+    number: int
+
+    @property
+    def prefix(self) -> str:
+        """Everything of the attempt lies under it."""
+        return f"jobs/{self.job_id}/attempts/{self.number}/"
+
+    @property
+    def claim(self) -> str:
+        """Who runs the attempt."""
+        return self.prefix + "claim.json"
+
+    @property
+    def status(self) -> str:
+        """State and heartbeat."""
+        return self.prefix + "status.json"
+
+    @property
+    def cancel(self) -> str:
+        """A user's request to end."""
+        return self.prefix + "cancel.json"
+
+    def chunk(self, seq: int) -> str:
+        """Return the key of log chunk `seq`, counted from 0."""
+        return f"{self.prefix}logs/{seq:08d}"
+
+
+@dataclass(frozen=True)
+class JobKeys:
+    """Keys of one job."""
+
+    job_id: str
+
+    @property
+    def prefix(self) -> str:
+        """Everything of the job lies under it."""
+        return f"jobs/{self.job_id}/"
+
+    @property
+    def spec(self) -> str:
+        """What to run."""
+        return self.prefix + "spec.json"
+
+    @property
+    def attempts_prefix(self) -> str:
+        """Parent of the attempts' numbers."""
+        return self.prefix + "attempts/"
+
+    @property
+    def checkpoints_prefix(self) -> str:
+        """Parent of manifests and data of all attempts' checkpoints."""
+        return self.prefix + "checkpoints/"
+
+    @property
+    def latest_checkpoint(self) -> str:
+        """Pointer to the newest complete checkpoint."""
+        return self.checkpoints_prefix + "latest.json"
+
+    @property
+    def outputs_prefix(self) -> str:
+        """Where the outputs go when no ``--output-s3`` was given."""
+        return self.prefix + "outputs/"
+
+    def attempt(self, number: int) -> AttemptKeys:
+        """Return the keys of attempt `number`."""
+        return AttemptKeys(self.job_id, number)
+
+    def checkpoint_data(self, attempt: int, seq: int) -> str:
+        """Return the prefix of a checkpoint's files."""
+        return f"{self.checkpoints_prefix}{attempt}-{seq:05d}/"
+
+    def checkpoint_manifest(self, attempt: int, seq: int) -> str:
+        """Return the key of a checkpoint's manifest."""
+        return f"{self.checkpoints_prefix}{attempt}-{seq:05d}{MANIFEST_SUFFIX}"
