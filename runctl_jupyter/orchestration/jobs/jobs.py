@@ -7,7 +7,7 @@ import getpass
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen, new_job_id
 from runctl_jupyter.orchestration.jobs.request import CheckedJob, TrainRequest, check
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.storage.code_sync import sync_project
-from runctl_jupyter.orchestration.storage.project import project_files
+from runctl_jupyter.orchestration.storage.project import ProjectFile, project_files
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text
 from runctl_jupyter.run_record import JobSpec, JobState, Limits, Status, from_iso, now, to_iso
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
     from runctl_jupyter.orchestration.model import LaunchPlan
     from runctl_jupyter.orchestration.targets.base import Place, Target
+
+
+@dataclass(frozen=True)
+class Project:
+    """What travels: the files found in `root`, and further ones by path."""
+
+    root: Path
+    files: Sequence[ProjectFile]
+    extra: Mapping[str, bytes]
 
 
 class Jobs:
@@ -121,7 +130,7 @@ class Jobs:
         )  # fmt: skip
         root = Path(project_root).expanduser().resolve() if project_root else self._root
         checked = check(request, root, self._cwd)
-        project_files(root, self._sync)
+        project = Project(root, project_files(root, self._sync), checked.extra)
         place = self._target.check(on, instance_type)
         if max_cost is not None and place.own_machine and place.price_per_hour is None:
             raise InvalidRequest(
@@ -140,7 +149,7 @@ class Jobs:
         context = contextvars.copy_context()
         threading.Thread(
             target=context.run,
-            args=(self._launch, job, place, root, checked, launching),
+            args=(self._launch, job, place, project, launching),
             name=f"runctl-launch-{spec.id}",
             daemon=True,
         ).start()
@@ -215,12 +224,14 @@ class Jobs:
             cell=request.cell is not None,
         )
 
-    def _launch(self, job: Job, place: Place, root: Path, checked: CheckedJob, launching: Future[None]) -> None:
+    def _launch(self, job: Job, place: Place, project: Project, launching: Future[None]) -> None:
         """Sync, write the spec, start the runner; the record says what became of it, whoever looks."""
         spec, store = job.spec, self.record.store
         try:
             with storage_errors():
-                synced = sync_project(store, root, self._sync, cache_dir=self._cache_dir, extra=checked.extra)
+                synced = sync_project(
+                    store, project.root, project.files, cache_dir=self._cache_dir, extra=project.extra
+                )
                 spec = replace(spec, tree=synced.tree)
                 self.record.write_spec(spec)
             phase = "capacity" if place.own_machine else "start"

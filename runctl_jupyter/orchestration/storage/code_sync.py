@@ -11,14 +11,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runctl_jupyter.orchestration.config import SyncSettings
-from runctl_jupyter.orchestration.storage.project import ProjectFile, project_files
+from runctl_jupyter.orchestration.storage.project import ProjectFile
 from runctl_jupyter.orchestration.storage.store import Store
 from runctl_jupyter.run_record import CodeFile, CodeTree, PreconditionFailed, blob_key
 
@@ -52,25 +51,27 @@ class _Known:
 
 
 def sync_project(
-    store: Store, root: Path, limits: SyncSettings, *, cache_dir: Path, extra: Mapping[str, bytes] | None = None
+    store: Store,
+    root: Path,
+    project: Sequence[ProjectFile],
+    *,
+    cache_dir: Path,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Synced:
-    """Upload what `store` does not have of the project in `root`.
+    """Upload what `store` does not have of a project.
 
     Parameters
     ----------
+    root, project
+        The project's folder and its files, as `project_files` found them.
     cache_dir
         Folder for what is remembered between syncs.
     extra
         Further files by path, e.g. the body of a cell; they win over files of the project.
-
-    Raises
-    ------
-    ProjectTooBig
-        The project exceeds `limits`.
     """
     extra = extra or {}
     cache = _Cache(cache_dir, f"{store.uri}\0{root}")
-    files = [file for file in project_files(root, limits) if file.path not in extra]
+    files = [file for file in project if file.path not in extra]
     known = cache.load()
     packs = {entry.pack for entry in known.values()}
     with ThreadPoolExecutor(8) as pool:
@@ -81,7 +82,7 @@ def sync_project(
 
     packer = _Packer(store, {entry.sha256: (entry.pack, entry.offset) for entry in known.values()})
     started_ns = time.time_ns()
-    hashed = [(f, _unchanged(known.get(f.path), f) or packer.add(f.absolute.read_bytes())) for f in files]
+    hashed = [(f, _unchanged(known.get(f.path), f) or packer.add(Path(f.absolute).read_bytes())) for f in files]
     added = [(path, packer.add(data), len(data)) for path, data in sorted(extra.items())]
     uploaded = packer.flush()
 

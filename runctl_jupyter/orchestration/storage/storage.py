@@ -15,7 +15,7 @@ from runctl_jupyter.orchestration.model import StorageObject, Transfer
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.orchestration.units import age_text, size_text
-from runctl_jupyter.run_record import NotFound, StoreError
+from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoreError
 
 Progress = Callable[[int, int, int], None]
 """Called with files done, files in all, bytes moved so far."""
@@ -148,6 +148,9 @@ def storage_errors() -> Iterator[None]:
     """Turn what a store raises into errors for people."""
     try:
         yield
+    except PreconditionFailed:
+        # Not a failure but an answer: somebody else was first. Whoever wrote conditionally asked for it.
+        raise
     except NotFound as error:
         raise ObjectMissing(f"There is {error}.", "See what is there: runctl s3 list") from error
     except StoreError as error:
