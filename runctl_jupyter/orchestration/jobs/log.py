@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.job import Job
 
 _QUICK_S, _IDLE_S = 0.05, 1.0
-_STATE_S = 1.0
+_STATE_S = 0.5
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,9 @@ class LocalTarget:
         """Start the runner as a detached process; see `Target.start`."""
         command = [sys.executable, "-m", "runctl_jupyter.runner", "--record", self._store.uri]
         command += ["--job", spec.id, "--attempt", "1", "--root", str(self._root), "--detach"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_START_S, check=False)
+        # On this computer the script's Python is the one we run in: it has the packages the user sees.
+        env = {"RUNCTL_PYTHON": sys.executable, **os.environ}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_START_S, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             raise LaunchRefused(

@@ -1,0 +1,178 @@
+"""What lies in the checkpoint folder: which files belong together, what they are, whether they are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+_UNFINISHED = (".tmp", ".part", ".partial", ".lock")
+_FOLDER_MARKS = {
+    "config.json": "huggingface",
+    "trainer_state.json": "huggingface",
+    "model.safetensors.index.json": "huggingface",
+    "pytorch_model.bin.index.json": "huggingface",
+    ".metadata": "dcp",
+}
+"""A folder that holds one of these is one checkpoint (transformers; torch.distributed.checkpoint)."""
+_FORMATS = {
+    ".safetensors": "safetensors",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".ckpt": "torch",
+    ".npz": "numpy",
+    ".npy": "numpy",
+    ".keras": "keras",
+    ".h5": "hdf5",
+    ".onnx": "onnx",
+}
+_ZIPPED = ("torch", "numpy", "keras")
+_HEADER_MOST = 16 << 20
+_STATE_MOST = 16 << 20
+_STEP = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep|e)[-_=]?(\d+)", re.IGNORECASE)
+_COUNTERS = ("step", "global_step", "epoch")
+
+Fingerprint = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint that is there or on its way: a file, or a folder with its files."""
+
+    name: str
+    base: Path
+    files: tuple[Path, ...]
+    format: str
+
+    def fingerprint(self) -> Optional[Fingerprint]:
+        """Return what changes when anything of it is written to; None when a file is gone."""
+        try:
+            stats = [(path.relative_to(self.base).as_posix(), path.stat()) for path in self.files]
+        except FileNotFoundError:
+            return None
+        return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats)
+
+
+def candidates(folder: Path) -> list[Candidate]:
+    """Return what may be a checkpoint below `folder`, the oldest first."""
+    found = [(_written_at(each), each) for each in _walk(folder, folder)]
+    return [each for at, each in sorted(found, key=lambda pair: pair[0]) if at > 0]
+
+
+def is_whole(candidate: Candidate) -> bool:
+    """Return False for a file whose own format says that its end is missing: its writer died."""
+    return all(_file_is_whole(path, _FORMATS.get(path.suffix.lower(), "file")) for path in candidate.files)
+
+
+def step_and_metrics(candidate: Candidate) -> tuple[Optional[int], dict[str, float]]:
+    """Return the step and the numbers a checkpoint tells of itself: in its header, its state file, or its name.
+
+    Nothing is unpickled.
+    """
+    told: dict[str, Any] = {}
+    if candidate.format == "safetensors":
+        told = _safetensors_header(candidate.files[0]).get("__metadata__") or {}
+    elif candidate.format == "huggingface":
+        told = _trainer_state(candidate)
+    numbers = {name: number for name, value in told.items() if (number := _number(value)) is not None}
+    step = next((int(numbers[name]) for name in _COUNTERS if name in numbers), None)
+    if step is None:
+        named = _STEP.findall(candidate.name)
+        step = int(named[-1]) if named else None
+    return step, {name: number for name, number in numbers.items() if name not in _COUNTERS}
+
+
+def _walk(folder: Path, root: Path) -> Iterator[Candidate]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
+            continue
+        path = Path(entry.path)
+        name = path.relative_to(root).as_posix()
+        if entry.is_file():
+            yield Candidate(name, folder, (path,), _FORMATS.get(path.suffix.lower(), "file"))
+        elif entry.is_dir(follow_symlinks=False):
+            mark = next((kind for file, kind in _FOLDER_MARKS.items() if (path / file).is_file()), None)
+            if mark is None:
+                yield from _walk(path, root)
+            else:
+                yield Candidate(name, path, _all_files(path), mark)
+
+
+def _all_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(Path(at, name) for at, _, names in os.walk(folder) for name in names))
+
+
+def _written_at(candidate: Candidate) -> float:
+    """Return when it was last written to; 0 for one that is gone, or has no bytes yet."""
+    fingerprint = candidate.fingerprint()
+    if not fingerprint or not any(size for _, _, size, _ in fingerprint):
+        return 0
+    return max(at for _, _, _, at in fingerprint) / 1e9
+
+
+def _file_is_whole(path: Path, kind: str) -> bool:
+    try:
+        if kind == "safetensors":
+            return _safetensors_is_whole(path)
+        if kind in _ZIPPED:
+            with path.open("rb") as stream:
+                # Older torch files are bare pickles: of those the format cannot tell.
+                return stream.read(2) != b"PK" or zipfile.is_zipfile(path)
+    except OSError:
+        return False
+    return True
+
+
+def _safetensors_is_whole(path: Path) -> bool:
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    header = _safetensors_header(path)
+    try:
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        return bool(header) and path.stat().st_size == 8 + length + max(ends, default=0)
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    """Return the header (safetensors format: 8 bytes of length, then JSON); empty when there is none."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            raw = stream.read(length) if length <= _HEADER_MOST else b""
+        header = json.loads(raw)
+    except (OSError, ValueError, struct.error):
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def _trainer_state(candidate: Candidate) -> dict[str, Any]:
+    """Return the newest numbers of transformers' ``trainer_state.json``."""
+    path = candidate.base / "trainer_state.json"
+    try:
+        if path.stat().st_size > _STATE_MOST:
+            return {}
+        state = json.loads(path.read_bytes())
+        told: dict[str, Any] = {}
+        for entry in state.get("log_history", []):
+            told.update(entry)
+        return {**told, "step": state.get("global_step")}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _number(value: Any) -> Optional[float]:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None

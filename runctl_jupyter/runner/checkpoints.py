@@ -1,0 +1,209 @@
+"""Checkpoints: each uploaded as soon as it is complete, visible only when all of it is stored."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable, Optional
+
+from runctl_jupyter.run_record import (
+    CheckpointFile,
+    CheckpointManifest,
+    JobKeys,
+    LatestCheckpoint,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+    to_iso,
+)
+from runctl_jupyter.runner.backoff import persist
+from runctl_jupyter.runner.checkpoint_files import Candidate, Fingerprint, candidates, is_whole, step_and_metrics
+from runctl_jupyter.runner.files import FileChanged, FileStore, put_verified
+from runctl_jupyter.runner.periodic import Periodic
+from runctl_jupyter.runner.processes import descendants, written_files
+
+_STABLE_S = 1.0
+"""Where the system does not tell which files are open, a file must be quiet for so long."""
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    fingerprint: Fingerprint
+    at: float
+
+
+class CheckpointUploader:
+    """Watches the checkpoint folder of one attempt.
+
+    A checkpoint is complete when two looks find it the same, none of the job's processes has it open for writing,
+    and its own format does not say otherwise.
+
+    Parameters
+    ----------
+    folder
+        ``RUNCTL_CHECKPOINT_DIR``.
+    scan_s
+        Seconds between two looks.
+    say
+        Writes a line to the job's log.
+    """
+
+    def __init__(
+        self, store: FileStore, keys: JobKeys, attempt: int, folder: Path, scan_s: float, say: Callable[[str], None]
+    ) -> None:
+        self._store, self._keys, self._attempt, self._folder, self._say = store, keys, attempt, folder, say
+        self._periodic = Periodic("checkpoints", lambda: scan_s, self._look)
+        self._lock = threading.Lock()
+        self._seen: dict[str, _Sighting] = {}
+        self._stored: dict[str, Fingerprint] = {}
+        self._half_written: set[tuple[int, int]] = set()
+        self._seq = 0
+
+    @property
+    def count(self) -> int:
+        """Complete checkpoints stored so far."""
+        return self._seq
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._periodic.start()
+
+    def note_open_files(self) -> None:
+        """Remember what is being written to right now: the writers are about to be killed."""
+        self._half_written = _open_files()
+
+    def finish(self, until: float, *, urgent: bool = False) -> list[str]:
+        """Upload what is left when the script has ended; return what could not be stored, for people.
+
+        Parameters
+        ----------
+        until
+            `time.monotonic` after which nothing is tried again.
+        urgent
+            The machine is about to go: the newest first.
+        """
+        self._periodic.stop(max(0.0, until - time.monotonic()))
+        problems = []
+        left = [c for c in candidates(self._folder) if c.fingerprint() != self._stored.get(c.name)]
+        for candidate in reversed(left) if urgent else left:
+            if self._is_half(candidate):
+                self._say(f"checkpoint {candidate.name} is not whole, its writer was ended; it was not saved")
+                continue
+            try:
+                persist(lambda c=candidate: self._store_one(c), until=until, pause=_pause)  # type: ignore[misc]
+            except (StoreError, FileChanged, OSError) as error:
+                problems.append(f"checkpoint {candidate.name} was not stored: {error}")
+        return problems
+
+    def _is_half(self, candidate: Candidate) -> bool:
+        return _is_written(candidate, self._half_written) or not is_whole(candidate)
+
+    def _look(self) -> None:
+        open_files: Optional[set[tuple[int, int]]] = None
+        for candidate in candidates(self._folder):
+            fingerprint = candidate.fingerprint()
+            if fingerprint is None or fingerprint == self._stored.get(candidate.name):
+                continue
+            seen = self._seen.get(candidate.name)
+            if seen is None or seen.fingerprint != fingerprint:
+                self._seen[candidate.name] = _Sighting(fingerprint, time.monotonic())
+                continue
+            open_files = _open_files() if open_files is None else open_files
+            quiet = sys.platform == "linux" or time.monotonic() - seen.at >= _STABLE_S
+            if not quiet or _is_written(candidate, open_files) or not is_whole(candidate):
+                continue
+            try:
+                self._store_one(candidate)
+            except (StoreError, FileChanged, OSError) as error:
+                # Not lost: the next look tries again, and so does `finish`.
+                sys.stderr.write(f"checkpoint {candidate.name}: {error}\n")
+
+    def _store_one(self, candidate: Candidate) -> None:
+        """Upload the data, read it back, then write the manifest and move the pointer."""
+        with self._lock:
+            before = candidate.fingerprint()
+            if before is None or before == self._stored.get(candidate.name):
+                return
+            prefix = self._keys.checkpoint_data(self._attempt, self._seq)
+            files = []
+            for path in candidate.files:
+                name = path.relative_to(candidate.base).as_posix()
+                stored = put_verified(self._store, prefix + name, path)
+                files.append(CheckpointFile(name, stored.size, stored.sha256 or ""))
+            step, metrics = step_and_metrics(candidate)
+            if candidate.fingerprint() != before:
+                raise FileChanged(candidate.name)
+            written = max(at for _, _, _, at in before) / 1e9
+            manifest = CheckpointManifest(
+                name=candidate.name,
+                attempt=self._attempt,
+                seq=self._seq,
+                created_at=to_iso(datetime.fromtimestamp(written, timezone.utc)),
+                format=candidate.format,
+                size=sum(file.size for file in files),
+                files=files,
+                step=step,
+                metrics=metrics,
+            )
+            self._publish(manifest)
+            self._stored[candidate.name] = before
+            self._seq += 1
+        self._say(f"checkpoint {manifest.name} saved, {_size(manifest.size)}, verified")
+
+    def _publish(self, manifest: CheckpointManifest) -> None:
+        key = self._keys.checkpoint_manifest(manifest.attempt, manifest.seq)
+        try:
+            self._store.put(key, manifest.to_json(), create_only=True)
+        except PreconditionFailed:
+            # Ours, when an earlier try was carried out and its answer lost.
+            if self._store.get(key).data != manifest.to_json():
+                raise StoreError(f"{key} is there already and holds something else") from None
+        self._move_latest(manifest)
+
+    def _move_latest(self, manifest: CheckpointManifest) -> None:
+        """Point to `manifest` unless the pointer is at a newer one already."""
+        key = self._keys.latest_checkpoint
+        wanted = LatestCheckpoint(manifest.attempt, manifest.seq, manifest.created_at)
+        while True:
+            try:
+                current = self._store.get(key)
+            except NotFound:
+                current = None
+            if current is not None:
+                held = LatestCheckpoint.from_json(current.data)
+                if (held.attempt, held.updated_at, held.seq) >= (wanted.attempt, wanted.updated_at, wanted.seq):
+                    return
+            try:
+                etag = None if current is None else current.etag
+                self._store.put(key, wanted.to_json(), create_only=current is None, if_etag=etag)
+                return
+            except PreconditionFailed:
+                continue  # somebody moved it meanwhile: look where it is now
+
+
+def _open_files() -> set[tuple[int, int]]:
+    return written_files(process.pid for process in descendants())
+
+
+def _is_written(candidate: Candidate, open_files: set[tuple[int, int]]) -> bool:
+    try:
+        return any((s.st_dev, s.st_ino) in open_files for s in (path.stat() for path in candidate.files))
+    except FileNotFoundError:
+        return True
+
+
+def _pause(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,84 @@
+"""The synced project: from content-addressed packs in the store to files in the working directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from runctl_jupyter.run_record import CodeFile, CodeTree, blob_key
+from runctl_jupyter.runner.files import BLOCK, FileStore
+
+
+class CodeError(Exception):
+    """The project cannot be laid out as the spec says; the message is for people."""
+
+
+def lay_out(store: FileStore, tree_sha256: str, blobs: Path, work: Path) -> CodeTree:
+    """Write the project's files into `work`, fetching only packs that `blobs` has not.
+
+    Raises
+    ------
+    CodeError
+        A path leaves the folder, or the store's bytes are not what the tree promises.
+    StoreError
+        The store failed.
+    """
+    data = _fetch(store, tree_sha256, blobs).read_bytes()
+    try:
+        tree = CodeTree.from_json(data)
+    except ValueError as error:
+        raise CodeError(f"the list of the project's files cannot be read: {error}") from error
+    root = work.resolve()
+    targets = {file.path: _inside(root, file.path) for file in tree.files}
+    by_pack: dict[str, list[CodeFile]] = {}
+    for file in tree.files:
+        by_pack.setdefault(file.pack, []).append(file)
+    for pack, files in by_pack.items():
+        with _fetch(store, pack, blobs).open("rb") as stream:
+            for file in sorted(files, key=lambda each: each.offset):
+                _write(stream, file, targets[file.path])
+    return tree
+
+
+def _fetch(store: FileStore, sha256: str, blobs: Path) -> Path:
+    path = blobs / sha256
+    if path.is_file():
+        os.utime(path)  # whoever tidies the cache sees what is in use
+        return path
+    arrived = blobs / f".{sha256}.{os.getpid()}"
+    try:
+        if store.get_file(blob_key(sha256), arrived).sha256 == sha256:
+            arrived.replace(path)
+            return path
+    finally:
+        arrived.unlink(missing_ok=True)
+    raise CodeError(f"blob {sha256[:12]} of the project has other bytes than its name says")
+
+
+def _inside(root: Path, path: str) -> Path:
+    pure = PurePosixPath(path)
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts:
+        raise CodeError(f"the project holds a path outside its folder: {path!r}")
+    return root.joinpath(*pure.parts)
+
+
+def _write(pack: IO[bytes], file: CodeFile, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, left = hashlib.sha256(), file.size
+    pack.seek(file.offset)
+    # A new file, never through a link or into a file that something else holds.
+    target.unlink(missing_ok=True)
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        while left:
+            block = pack.read(min(BLOCK, left))
+            if not block:
+                raise CodeError(f"pack {file.pack[:12]} is too short for {file.path}")
+            digest.update(block)
+            stream.write(block)
+            left -= len(block)
+        os.fchmod(handle, file.mode & 0o777 | 0o600)
+    if digest.hexdigest() != file.sha256:
+        raise CodeError(f"{file.path} arrived with other bytes than were sent")

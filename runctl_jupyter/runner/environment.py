@@ -1,0 +1,219 @@
+"""The Python the script runs with: the machine's own, or an environment with what the script needs.
+
+Environments are kept by what is in them and used again by later jobs; a complete one costs a few file reads.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from runctl_jupyter.runner import uv
+from runctl_jupyter.runner.child import ChildProcess
+from runctl_jupyter.runner.folders import RootFolders
+from runctl_jupyter.runner.log import JobLog
+from runctl_jupyter.runner.requirements import Requirements
+from runctl_jupyter.runner.stops import StopSignal
+
+DLAMI_PYTHON = Path("/opt/pytorch/bin/python")
+"""The environment with PyTorch of AWS's deep learning images (DLAMI release notes, PyTorch 2.x)."""
+_LOCK_LOOK_S = 0.1
+_TAIL_BYTES = 8192
+
+
+class EnvironmentFailed(Exception):
+    """The environment could not be made; the message is for people."""
+
+
+class Stopped(Exception):
+    """The job was told to end meanwhile."""
+
+
+@dataclass(frozen=True)
+class ScriptPython:
+    """An interpreter and the environment it belongs to, if one was made for it."""
+
+    executable: str
+    environment: Optional[Path] = None
+
+    @property
+    def programs(self) -> str:
+        """Folder whose programs (``torchrun``) belong to the interpreter."""
+        return str(Path(self.executable).parent)
+
+
+def machine_python(environ: Mapping[str, str]) -> str:
+    """Return the interpreter that this machine offers to scripts."""
+    told = environ.get("RUNCTL_PYTHON")
+    if told:
+        return told
+    if os.access(DLAMI_PYTHON, os.X_OK):
+        return str(DLAMI_PYTHON)
+    return shutil.which("python3", path=environ.get("PATH")) or sys.executable
+
+
+class EnvironmentMaker:
+    """Finds or makes environments.
+
+    Parameters
+    ----------
+    base
+        The machine's own interpreter, from `machine_python`.
+    environ
+        What programs on this machine start with.
+    project
+        Names the synced project: part of the key when requirements lie inside it.
+    attempt
+        Names the attempt: part of the key when the environment points into its folder.
+    """
+
+    def __init__(
+        self,
+        folders: RootFolders,
+        log: JobLog,
+        stop: StopSignal,
+        *,
+        base: str,
+        environ: Mapping[str, str],
+        project: str,
+        attempt: str,
+    ) -> None:
+        self._base = base
+        self._folders = folders
+        self._log = log
+        self._stop = stop
+        self._environ = environ
+        self._project = project
+        self._attempt = attempt
+
+    def python_for(self, needs: Optional[Requirements], work: Path) -> ScriptPython:
+        """Return the interpreter for a script; installs what it needs if that has not been done before.
+
+        Raises
+        ------
+        EnvironmentFailed
+            It could not be made. Everything that was printed is in the log.
+        Stopped
+            The job was told to end.
+        """
+        base = self._base
+        if needs is None:
+            return ScriptPython(base)
+        place = self._folders.environments / self._key(needs, base)
+        python = place / "bin" / "python"
+        if not _complete(place):
+            with self._locked(place):
+                if not _complete(place):
+                    self._make(needs, base, place, work)
+        return ScriptPython(str(python), place)
+
+    def _key(self, needs: Requirements, base: str) -> str:
+        real = os.path.realpath(base)
+        try:
+            # Stands for the version: running the interpreter to ask would cost more than all the rest.
+            status = Path(real).stat()
+        except OSError as error:
+            raise EnvironmentFailed(f"there is no Python at {base}: {error.strerror}") from error
+        identity = [base, real, str(status.st_size), str(status.st_mtime_ns), os.uname().machine]
+        if needs.local:
+            identity.append(self._project)
+        if needs.editable:
+            identity.append(self._attempt)
+        return needs.key(*identity)
+
+    @contextmanager
+    def _locked(self, place: Path) -> Iterator[None]:
+        """Hold the environment's lock: two jobs that need the same wait for one installation."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        waiting = False
+        with place.with_suffix(".lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if not waiting:
+                        waiting = True
+                        self._log.say("waiting for another job that installs the same requirements")
+                    if self._stop.wait_for(lambda: self._stop.reason is not None, _LOCK_LOOK_S):
+                        raise Stopped from None
+            yield
+
+    def _make(self, needs: Requirements, base: str, place: Path, work: Path) -> None:
+        began = time.monotonic()
+        if place.exists():
+            shutil.rmtree(place)
+        environ = uv.environ_for(self._environ, self._folders.uv_cache)
+        program = uv.find(environ, self._folders.tools)
+        if program is None:
+            self._log.say("installing uv")
+            self._run(uv.install_command(base, self._folders.tools), work, environ, "uv could not be installed")
+            program = uv.find(environ, self._folders.tools)
+            if program is None:
+                raise EnvironmentFailed("uv could not be installed: pip left no program")
+        listed = "the script's requirements" if needs.count is None else _count(needs.count, "requirement")
+        self._log.say(f"installing {listed} with {uv.version(program)}")
+        self._run(
+            uv.venv_command(program, base, place, needs.requires_python),
+            work,
+            uv.prefer(environ, base),
+            "no fitting Python",
+        )
+        if not needs.inline:
+            self._see_through(base, place)
+        if needs.count != 0:
+            self._run(
+                uv.install_requirements_command(program, place, needs.source),
+                work,
+                environ,
+                "the requirements could not be installed",
+            )
+        (place / ".complete").touch()
+        self._log.say(f"requirements installed in {time.monotonic() - began:.1f} s")
+
+    def _see_through(self, base: str, place: Path) -> None:
+        """Let an environment made from a requirements file see what the image brings, such as its PyTorch.
+
+        A ``.pth`` file, because ``--system-site-packages`` does not reach the packages of a base that is
+        itself a virtual environment, as on AWS's deep learning images.
+        """
+        packages = uv.site_packages(base)
+        for own in place.glob("lib/python*/site-packages"):
+            (own / "runctl-image.pth").write_text("\n".join(packages) + "\n")
+
+    def _run(self, argv: list[str], folder: Path, environ: Mapping[str, str], what: str) -> None:
+        """Run an installer with its output in the log."""
+        tail = bytearray()
+
+        def write(data: bytes) -> None:
+            self._log.write(data)
+            tail.extend(data)
+            del tail[:-_TAIL_BYTES]
+
+        try:
+            child = ChildProcess(argv, folder=folder, environ=environ, write=write, stop=self._stop)
+        except OSError as error:
+            raise EnvironmentFailed(f"{what}: {argv[0]} could not be started: {error.strerror}") from error
+        finished = child.wait()
+        child.end()
+        if not finished:
+            raise Stopped
+        if child.return_code:
+            raise EnvironmentFailed(f"{what}: {uv.complaint(bytes(tail).decode('utf-8', 'replace'))}")
+
+
+def _complete(place: Path) -> bool:
+    """Whether an environment was finished and its interpreter is still there."""
+    return (place / ".complete").exists() and (place / "bin" / "python").exists()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,258 @@
+"""A small S3 client on `http.client`: conditional writes, streams and retries, nothing else.
+
+boto3 would cost 30 MB and a quarter of a second at each start and obstore is compiled code; neither can be
+counted on before anything is installed on the machine. So the ten requests the runner makes are made here.
+Rules are from the Amazon S3 API reference and the page "How to prevent object overwrites with conditional writes".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import IO, Callable, Optional, Union
+
+from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError, now
+from runctl_jupyter.runner import multipart
+from runctl_jupyter.runner.backoff import Backoff
+from runctl_jupyter.runner.connections import Connections
+from runctl_jupyter.runner.credentials import CredentialSource
+from runctl_jupyter.runner.files import BLOCK, FileChanged, StoredFile, fingerprint, whole_file
+from runctl_jupyter.runner.s3_errors import Remedy, S3Fault
+from runctl_jupyter.runner.sigv4 import EMPTY_SHA256, Credentials, Target, encode_path, encode_query, sign
+
+SINGLE_PUT_BYTES = 64 << 20
+"""Files up to this size go in one request."""
+_TRIES = 6
+_TIMEOUT_S = 20.0
+_META = "x-amz-meta-"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A good answer. `unsure` tells that an earlier try of the same request may have been carried out."""
+
+    headers: Mapping[str, str]
+    data: bytes
+    unsure: bool
+
+    @property
+    def etag(self) -> str:
+        """The object's etag, with its quotes."""
+        return self.headers.get("etag", "")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A body that can be sent again."""
+
+    size: int = 0
+    sha256: str = EMPTY_SHA256
+    open: Callable[[], Union[bytes, IO[bytes]]] = field(default=lambda: b"")
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Payload:
+        """Return the payload that is `data`."""
+        return cls(len(data), hashlib.sha256(data).hexdigest(), lambda: data)
+
+    @classmethod
+    def of_part(cls, path: Path, part: multipart.Part) -> Payload:
+        """Return the payload that is a part of a file, streamed from the disk."""
+        return cls(part.size, part.sha256, lambda: io.BufferedReader(multipart.PartOfFile(path, part), BLOCK))
+
+
+class _UnsureFailure(Exception):
+    """A try failed so that S3 may still have carried it out."""
+
+
+class S3Store:
+    """A `FileStore` under a prefix of a bucket; safe to use from several threads.
+
+    Parameters
+    ----------
+    prefix
+        Prepended to each key; ends in ``/`` or is empty.
+    endpoint
+        Another S3 than AWS's own, addressed by path; None for AWS, addressed by the bucket's host name.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str, region: str, credentials: CredentialSource, endpoint: Optional[str] = None
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self._region = region
+        self._credentials = credentials
+        self._clock_offset = timedelta(0)
+        domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+        # A dot in a bucket's name does not match AWS's wildcard certificate: such buckets go by path.
+        by_path = endpoint is not None or "." in bucket
+        self._connections = Connections(
+            endpoint or (f"https://{domain}" if by_path else f"https://{bucket}.{domain}"), _TIMEOUT_S
+        )
+        self._root = f"/{bucket}/" if by_path else "/"
+
+    def __repr__(self) -> str:
+        return f"S3Store({f's3://{self.bucket}/{self.prefix}'!r})"
+
+    def get(self, key: str) -> StoredObject:
+        """Read a whole object; see `RecordStore.get`."""
+        reply = self.call("GET", key)
+        metadata = {name[len(_META) :]: value for name, value in reply.headers.items() if name.startswith(_META)}
+        return StoredObject(reply.data, reply.etag, metadata)
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        create_only: bool = False,
+        if_etag: Optional[str] = None,
+        metadata: Optional[Mapping[str, str]] = None,
+    ) -> str:
+        """Write an object; see `RecordStore.put`."""
+        headers = {_META + name: value for name, value in (metadata or {}).items()}
+        if create_only:
+            headers["if-none-match"] = "*"
+        if if_etag is not None:
+            headers["if-match"] = if_etag
+        try:
+            return self.call("PUT", key, headers=headers, payload=Payload.of_bytes(data)).etag
+        except PreconditionFailed as error:
+            # The first try may have been carried out and its answer lost: then the object is ours already.
+            if isinstance(error.__cause__, _UnsureFailure):
+                found = self.get(key)
+                if found.data == data:
+                    return found.etag
+            raise
+        except NotFound as error:
+            if if_etag is not None:
+                raise PreconditionFailed(str(error)) from error
+            raise
+
+    def head(self, key: str) -> StoredFile:
+        """Return size and etag of an object; see `FileStore.head`."""
+        reply = self.call("HEAD", key)
+        return StoredFile(int(reply.headers.get("content-length", "0")), etag=reply.etag)
+
+    def get_file(self, key: str, path: Path) -> StoredFile:
+        """Download to `path`; see `FileStore.get_file`."""
+        with whole_file(path) as stream:
+            received: list[StoredFile] = []
+
+            def save(response: http.client.HTTPResponse) -> bytes:
+                stream.seek(0)
+                stream.truncate()
+                digest, size = hashlib.sha256(), 0
+                while True:
+                    block = response.read(BLOCK)
+                    if not block:
+                        break
+                    digest.update(block)
+                    size += len(block)
+                    stream.write(block)
+                if str(size) != response.headers.get("content-length", str(size)):
+                    raise http.client.IncompleteRead(b"")
+                received.append(StoredFile(size, digest.hexdigest(), response.headers.get("etag")))
+                return b""
+
+            self.call("GET", key, receive=save)
+            return received[-1]
+
+    def put_file(self, key: str, path: Path) -> StoredFile:
+        """Upload a file; see `FileStore.put_file`. Above 64 MiB in parts, four at a time."""
+        before = fingerprint(path)
+        read = multipart.read_file(path, SINGLE_PUT_BYTES)
+        try:
+            if len(read.parts) == 1:
+                etag = self.call("PUT", key, payload=Payload.of_part(path, read.parts[0])).etag
+            else:
+                etag = multipart.upload(self, key, path, read)
+        except (StoreError, EOFError) as error:
+            if fingerprint(path) != before:
+                raise FileChanged(str(path)) from error
+            raise
+        if fingerprint(path) != before or read.size != before[1]:
+            raise FileChanged(str(path))
+        return StoredFile(read.size, read.sha256, etag)
+
+    def call(
+        self,
+        method: str,
+        key: str,
+        *,
+        query: Optional[Mapping[str, str]] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        payload: Optional[Payload] = None,
+        receive: Callable[[http.client.HTTPResponse], bytes] = http.client.HTTPResponse.read,
+    ) -> Reply:
+        """Make a signed request and return its good answer, trying again where that can help.
+
+        Raises
+        ------
+        StoreError
+            With its subclasses: the last try failed, or S3 refused.
+        """
+        what = f"{method} s3://{self.bucket}/{self.prefix}{key}"
+        backoff, renewed = Backoff(first_s=0.1, most_s=4.0), False
+        unsure: Optional[_UnsureFailure] = None
+        for attempt in range(_TRIES):
+            keys = self._credentials.get()
+            try:
+                response = self._send(
+                    method, key, keys, query=query or {}, headers=headers or {}, payload=payload or Payload()
+                )
+                data = receive(response) if response.status < 300 else response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._connections.discard()
+                unsure = _UnsureFailure(f"{what}: {error or type(error).__name__}")
+                # A kept-alive connection that the server has closed is the usual reason of a first failure.
+                if attempt:
+                    time.sleep(backoff.next())
+                continue
+            if response.status < 300 and b"<Error>" not in data[:400]:
+                return Reply({k.lower(): v for k, v in response.headers.items()}, data, unsure is not None)
+            fault = S3Fault.of_answer(response.status, data)
+            if fault.remedy is Remedy.RENEW_KEYS and not renewed:
+                renewed = True
+                self._credentials.renew(keys)
+            elif fault.remedy is Remedy.SET_CLOCK and attempt < 2:
+                self._set_clock(response.headers.get("date"))
+            elif fault.remedy is Remedy.RETRY or response.status < 300:
+                if fault.status >= 500:
+                    unsure = _UnsureFailure(f"{what}: {fault.code or fault.status}")
+                time.sleep(backoff.next())
+            else:
+                raise fault.error(what) from unsure
+        raise StoreError(f"{what} failed {_TRIES} times; the last time: {unsure or what}", transient=True)
+
+    def _send(
+        self,
+        method: str,
+        key: str,
+        keys: Credentials,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        payload: Payload,
+    ) -> http.client.HTTPResponse:
+        path = encode_path(self._root + self.prefix + key)
+        target = Target(method, self._connections.host, path, query)
+        signed = sign(
+            target, headers, payload.sha256, credentials=keys, region=self._region, moment=now() + self._clock_offset
+        )
+        if method in ("PUT", "POST"):
+            signed["content-length"] = str(payload.size)
+        url = f"{path}?{encode_query(query)}" if query else path
+        return self._connections.send(method, url, signed, payload.open())
+
+    def _set_clock(self, date: Optional[str]) -> None:
+        """Take S3's clock for ours: a machine's clock may be wrong, its log should come all the same."""
+        if date:
+            self._clock_offset = parsedate_to_datetime(date) - now()

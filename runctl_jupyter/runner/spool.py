@@ -1,0 +1,90 @@
+"""The log's bytes on their way: on the disk, and in memory when the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+MEMORY_BYTES = 64 << 20
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+class Spool:
+    """An append-only stream of bytes; safe for one writer at a time and one reader.
+
+    Everything goes to a file. When the disk takes no more, what follows stays in memory until it is
+    released, up to a bound; beyond that bytes are dropped and counted, for the script must never be held up.
+    """
+
+    def __init__(self, path: Path, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._on_disk = 0
+        self._memory = bytearray()
+        self._memory_start = 0
+        self._disk_full = False
+        self._dropped = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stream so far."""
+        return self._memory_start + len(self._memory) if self._disk_full else self._on_disk
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disk has refused bytes."""
+        return self._disk_full
+
+    def append(self, data: bytes) -> None:
+        """Add to the end."""
+        if not self._disk_full:
+            data = self._to_disk(data)
+        if data:
+            self._to_memory(data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`, which must not have been released."""
+        if offset < self._on_disk:
+            return os.pread(self._file, min(size, self._on_disk - offset), offset)
+        with self._lock:
+            start = offset - self._memory_start
+            return bytes(self._memory[start : start + size])
+
+    def release(self, offset: int) -> None:
+        """Tell that everything below `offset` is stored elsewhere."""
+        with self._lock:
+            done = min(max(0, offset - self._memory_start), len(self._memory))
+            del self._memory[:done]
+            self._memory_start += done
+
+    def close(self) -> None:
+        """Close the file; it stays on the disk."""
+        os.close(self._file)
+
+    def _to_disk(self, data: bytes) -> bytes:
+        """Write to the file and return what it did not take."""
+        view = memoryview(data)
+        while view:
+            try:
+                written = os.write(self._file, view)
+            except OSError as error:
+                if error.errno not in _DISK_IS_FULL:
+                    raise
+                self._memory_start = self._on_disk
+                self._disk_full = True
+                return bytes(view)
+            self._on_disk += written
+            view = view[written:]
+        return b""
+
+    def _to_memory(self, data: bytes) -> None:
+        with self._lock:
+            note = f"\nrunctl: {self._dropped} bytes of the log were lost here\n".encode() if self._dropped else b""
+            if len(self._memory) + len(note) + len(data) > self._memory_bytes:
+                self._dropped += len(data)
+                return
+            self._dropped = 0
+            self._memory += note + data
