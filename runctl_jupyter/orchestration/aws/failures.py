@@ -116,13 +116,18 @@ def translated(error: ClientError, action: str) -> RunctlError:
     return AwsRefused(said, "Try again; if it stays, look the code up in the AWS documentation.")
 
 
+def no_credentials() -> CredentialsMissing:
+    """Return the error for a chain that ends without credentials."""
+    return CredentialsMissing(
+        "There are no AWS credentials for target aws.",
+        "Sign in (aws configure, aws sso login) or practise without an account: runctl use sandbox",
+    )
+
+
 def _without_answer(error: BotoCoreError, action: str) -> RunctlError:
     name = type(error).__name__
     if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return CredentialsMissing(
-            "There are no AWS credentials for target aws.",
-            "Sign in (aws configure, aws sso login) or practise without an account: runctl use sandbox",
-        )
+        return no_credentials()
     if name in _LOGIN_AGAIN:
         return CredentialsMissing("The AWS sign-in has expired.", "Sign in again: aws sso login")
     if name == "ProfileNotFound":

@@ -6,7 +6,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from runctl_jupyter.orchestration.aws.failures import aws_errors
+from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.errors import ConfigInvalid
 
@@ -60,7 +60,11 @@ class AwsSession:
                     aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
                     region_name=self.connection.region,
                 )
-            return boto3.Session(profile_name=self.connection.profile, region_name=self.connection.region)
+            session = boto3.Session(profile_name=self.connection.profile, region_name=self.connection.region)
+            if session.get_credentials() is None:
+                # Said first and by itself: without them nothing else that could be wrong matters yet.
+                raise no_credentials()
+            return session
 
     @property
     def ec2(self) -> EC2Client:
@@ -90,6 +94,16 @@ class AwsSession:
         """Return the endpoint URL of S3 when it is not AWS's own."""
         env = self.connection.env
         return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+
+    def check(self) -> None:
+        """Make sure that there are credentials, without a request to AWS.
+
+        Raises
+        ------
+        CredentialsMissing
+            boto3's chain ends without any.
+        """
+        _ = self._session
 
     @property
     def boto3_session(self) -> boto3.Session:

@@ -33,11 +33,12 @@ def record_store(session: AwsSession | None, prefix: str, local_root: Path) -> S
 
     Raises
     ------
-    ConfigInvalid
-        No bucket is configured.
+    CredentialsMissing, ConfigInvalid
+        There are no credentials, or no bucket is configured.
     """
     if session is None:
         return ListableFolder(local_root)
+    session.check()
     bucket = session.connection.bucket
     if bucket is None:
         raise ConfigInvalid(
