@@ -15,11 +15,11 @@ class StoreError(Exception):
         self.transient = transient
 
 
-class NotFound(StoreError):  # noqa: N818 - a fact about a key, the field's name for it
+class NotFound(StoreError):
     """There is no such object."""
 
 
-class PreconditionFailed(StoreError):  # noqa: N818 - S3's own name
+class PreconditionFailed(StoreError):
     """The object exists already, or has changed since it was read."""
 
 

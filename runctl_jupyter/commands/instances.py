@@ -1,0 +1,79 @@
+"""Life of a machine: `create`, `list`, `start`, `stop`, `terminate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from runctl_jupyter.commands.parameters import DURATION, INSTANCE, INSTANCE_TYPE, json_option
+from runctl_jupyter.commands.request import Request, pass_request
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration import Instance, LaunchPlan, Listing
+
+
+@click.command(epilog="Example: runctl create m5.large --name dev --ttl 8h --wait")
+@click.argument("instance_type", metavar="TYPE", type=INSTANCE_TYPE)
+@click.option("--name", metavar="N", help="A name to say instead of the id.")
+@click.option("--volume-size", type=int, metavar="G", help="Size of its disk in GiB.")
+@click.option("--ttl", type=DURATION, metavar="D", help="It powers itself off after this time.")
+@click.option("--wait", is_flag=True, help="Return when it can take a job.")
+@click.option("--dry-run", is_flag=True, help="Show what would be launched and its price; launch nothing.")
+@json_option
+@pass_request
+def create(
+    request: Request,
+    *,
+    instance_type: str,
+    name: str | None,
+    volume_size: int | None,
+    ttl: float | None,
+    wait: bool,
+    dry_run: bool,
+) -> Instance | LaunchPlan:
+    """Launch an instance of TYPE that stays (also: new, spawn)."""
+    return request.runctl().instances.create(
+        instance_type, name=name, volume_size=volume_size, ttl=ttl, wait=wait, dry_run=dry_run
+    )
+
+
+@click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Terminated ones too, while EC2 remembers them.")
+@json_option
+@pass_request
+def list_instances(request: Request, everything: bool) -> Listing[Instance]:
+    """List your instances with state and cost."""
+    return request.runctl().instances.list(all=everything)
+
+
+@click.command()
+@click.argument("instance", metavar="ID", type=INSTANCE)
+@click.option("--wait", is_flag=True, help="Return when it can take a job.")
+@json_option
+@pass_request
+def start(request: Request, instance: str, wait: bool) -> Instance:
+    """Start a stopped instance; ID is its id or name."""
+    return request.runctl().instances.start(instance, wait=wait)
+
+
+@click.command()
+@click.argument("instance", metavar="ID", type=INSTANCE)
+@click.option("--force", is_flag=True, help="Even while a job runs on it.")
+@click.option("--wait", is_flag=True, help="Return when it has stopped.")
+@json_option
+@pass_request
+def stop(request: Request, instance: str, force: bool, wait: bool) -> Instance:
+    """Stop an instance; its disk stays (and is billed)."""
+    return request.runctl().instances.stop(instance, wait=wait, force=force)
+
+
+@click.command()
+@click.argument("instance", metavar="ID", type=INSTANCE)
+@click.option("--force", is_flag=True, help="Even while a job runs on it.")
+@click.option("--wait", is_flag=True, help="Return when it is gone.")
+@json_option
+@pass_request
+def terminate(request: Request, instance: str, force: bool, wait: bool) -> Instance:
+    """End an instance for good, its disk too."""
+    return request.runctl().instances.terminate(instance, wait=wait, force=force)

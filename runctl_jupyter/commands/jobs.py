@@ -1,0 +1,147 @@
+"""Jobs: `train`, `jobs`, `logs`, `attach`, `cancel`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from runctl_jupyter.commands.parameters import DURATION, INSTANCE, INSTANCE_TYPE, JOB, KEY_VALUE, json_option
+from runctl_jupyter.commands.request import Request, pass_request
+from runctl_jupyter.commands.results import Launched, LogView, Watched
+from runctl_jupyter.orchestration.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration import Job, LaunchPlan, Listing
+
+_SCRIPT_ARGUMENTS = "runctl.script_arguments"
+
+
+class ScriptCommand(click.Command):
+    """A command whose words after ``--`` belong to a script, untouched."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the script's own words aside."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[_SCRIPT_ARGUMENTS] = tuple(args[end + 1 :])
+        return super().parse_args(ctx, args[:end])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show where the script's words go."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS]"]
+
+
+@click.command(
+    cls=ScriptCommand,
+    epilog="Example: runctl train fit.py --on dev --param lr=0.01 --wait -- --epochs 20",
+)
+@click.argument("script", required=False, type=click.Path())
+@click.option("--on", metavar="ID", type=INSTANCE, help="Run on this instance; without it, one is launched and ended.")
+@click.option("--instance-type", metavar="TYPE", type=INSTANCE_TYPE, help="What to launch for this job.")
+@click.option("--name", metavar="N", help="A name to say instead of the id.")
+@click.option("--env", type=KEY_VALUE, multiple=True, metavar="K=V", help="Environment variable; repeatable.")
+@click.option(
+    "--param", type=KEY_VALUE, multiple=True, metavar="K=V", help="RUNCTL_PARAM_K for the script; repeatable."
+)
+@click.option("--requirements", type=click.Path(), metavar="FILE", help="Dependencies, if the script names none.")
+@click.option("--project-root", type=click.Path(), metavar="DIR", help="Folder to sync; the working directory there.")
+@click.option("--checkpoint-dir", metavar="DIR", help="Where the script saves, in the project.")
+@click.option("--ttl", type=DURATION, metavar="D", help="End the job after this time, all included.")
+@click.option("--timeout", type=DURATION, metavar="D", help="End the script after this time.")
+@click.option("--max-cost", type=float, metavar="USD", help="End the job when it has cost this much.")
+@click.option("--keep", is_flag=True, help="Keep the machine that is launched for this job.")
+@click.option("--wait", is_flag=True, help="Show the log until the end; fail when the job fails.")
+@click.option("--dry-run", is_flag=True, help="Show what would be launched and its price; launch nothing.")
+@json_option
+@pass_request
+@click.pass_context
+def train(
+    ctx: click.Context,
+    request: Request,
+    *,
+    script: str | None,
+    on: str | None,
+    instance_type: str | None,
+    name: str | None,
+    env: tuple[tuple[str, str], ...],
+    param: tuple[tuple[str, str], ...],
+    requirements: str | None,
+    project_root: str | None,
+    checkpoint_dir: str | None,
+    ttl: float | None,
+    timeout: float | None,
+    max_cost: float | None,
+    keep: bool,
+    wait: bool,
+    dry_run: bool,
+) -> Launched | LaunchPlan:
+    """Run SCRIPT, or a cell's body, on a machine.
+
+    Returns at once; the job goes on whatever becomes of this kernel or terminal.
+    """
+    if script is None and request.cell is None:
+        raise InvalidRequest(
+            f"{request.door.prompt} train needs a script.",
+            f"{request.door.prompt} train SCRIPT, or put %%runctl train over a notebook cell.",
+        )
+    if script is not None and request.cell is not None:
+        raise InvalidRequest(
+            f"There are two scripts: {script} and the cell.",
+            f"Say %runctl train {script} with one %, or leave {script} out. The script's own words go after --.",
+        )
+    job = request.runctl().jobs.train(
+        script,
+        arguments=ctx.meta[_SCRIPT_ARGUMENTS],
+        cell=request.cell,
+        on=on,
+        instance_type=instance_type,
+        name=name,
+        env=dict(env),
+        params=dict(param),
+        requirements=requirements,
+        checkpoint_dir=checkpoint_dir,
+        ttl=ttl,
+        timeout=timeout,
+        max_cost=max_cost,
+        keep=keep,
+        project_root=project_root,
+        dry_run=dry_run,
+    )
+    return cast("LaunchPlan", job) if dry_run else Launched(cast("Job", job), wait)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, newest first.")
+@json_option
+@pass_request
+def jobs(request: Request, limit: int) -> Listing[Job]:
+    """List jobs, newest first, whoever launched them."""
+    return request.runctl().jobs.list(limit=limit)
+
+
+@click.command()
+@click.argument("job", metavar="JOB", type=JOB)
+@click.option("--follow", "-f", is_flag=True, help="Stay until the job's end.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("--raw", is_flag=True, help="The exact bytes, progress bars and all.")
+@pass_request
+def logs(request: Request, job: str, follow: bool, tail: int | None, raw: bool) -> LogView:
+    """Show what a job printed."""
+    return LogView(request.runctl().jobs.get(job), follow, tail, raw)
+
+
+@click.command()
+@click.argument("job", metavar="JOB", type=JOB)
+@pass_request
+def attach(request: Request, job: str) -> Watched:
+    """Look on at a job; leaving changes nothing for it."""
+    return Watched(request.runctl().jobs.get(job), wait=False)
+
+
+@click.command()
+@click.argument("job", metavar="JOB", type=JOB)
+@json_option
+@pass_request
+def cancel(request: Request, job: str) -> Job:
+    """End a job: SIGTERM, time to save, then the end."""
+    return request.runctl().jobs.get(job).cancel(wait=True)

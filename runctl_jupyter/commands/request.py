@@ -1,0 +1,69 @@
+"""What a verb gets to know about the line it serves: the door it came through, and how to reach the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from runctl_jupyter.commands.known import KnownNames
+    from runctl_jupyter.commands.results import Place
+    from runctl_jupyter.orchestration import Runctl
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of target; None leaves environment, files and defaults in force."""
+
+    target: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    bucket: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is chosen."""
+        return self == Choice()
+
+
+class Door(Protocol):
+    """Where lines come from: a notebook or a terminal."""
+
+    @property
+    def kind(self) -> Literal["notebook", "terminal"]:
+        """Which door it is."""
+
+    @property
+    def known(self) -> KnownNames:
+        """Names that Tab offers here."""
+
+    @property
+    def prompt(self) -> str:
+        """How a person addresses it: ``%runctl`` or ``runctl``."""
+
+    def runctl(self, choice: Choice) -> Runctl:
+        """Return the engine for `choice`; an empty choice means what this door has in use."""
+
+    def use(self, choice: Choice) -> Place:
+        """Make `choice` what this door has in use from now on."""
+
+
+@dataclass
+class Request:
+    """One line at a door."""
+
+    door: Door
+    cell: str | None = None
+    """The cell's body, for a cell magic."""
+    as_json: bool = False
+    choice: Choice = field(default_factory=Choice)
+    """Target given with this line alone."""
+
+    def runctl(self) -> Runctl:
+        """Return the engine this line is about."""
+        return self.door.runctl(self.choice)
+
+
+pass_request = click.make_pass_decorator(Request)

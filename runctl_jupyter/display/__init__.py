@@ -1,0 +1,1 @@
+"""How things look without a widget: text, HTML twin, mime bundle."""

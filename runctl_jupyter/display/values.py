@@ -1,0 +1,123 @@
+"""How the engine's values look: each as a title, a state and facts; text and HTML follow from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from runctl_jupyter.display.masks import mask, mask_bucket
+from runctl_jupyter.display.style import facts_html, facts_text, table_html
+from runctl_jupyter.orchestration.listing import Listing, plain
+from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
+from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
+from runctl_jupyter.run_record import now, to_iso
+
+Facts = list[tuple[str, str]]
+V = TypeVar("V")
+
+_ROWS = 200
+"""Rows of a table in a notebook; a listing of thousands would weigh it down for ever."""
+
+
+def _instance(instance: Instance) -> tuple[str, Facts, str]:
+    facts = [
+        ("type", f"{instance.instance_type}{' spot' if instance.spot else ''}"),
+        ("zone", instance.availability_zone),
+        ("price", rate_text(instance.price_per_hour)),
+    ]
+    if instance.state in ("pending", "running"):
+        facts += [
+            ("up", age_text(instance.launched_at)),
+            ("cost so far", f"{money_text(instance.cost_usd)}, list price"),
+        ]
+    if instance.expires_at is not None and instance.state in ("pending", "running"):
+        left = (instance.expires_at - now()).total_seconds()
+        facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
+    facts += [(name, text) for name, text in (("owner", instance.owner), ("reason", instance.state_reason)) if text]
+    title = f"{instance.name} ({instance.id})" if instance.name else instance.id
+    return title, facts, instance.state
+
+
+def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
+    spot = " spot" if plan.spot else ""
+    facts = [
+        ("region", plan.region),
+        ("zones", ", ".join(plan.availability_zones) or "any"),
+        ("image", f"{plan.image_name} ({plan.image_id})"),
+        ("disk", f"{plan.volume_gib} GiB"),
+        ("price", f"{rate_text(plan.price_per_hour)} ({plan.price_source})"),
+        ("time limit", duration_text(plan.ttl_s)),
+        ("cost at the limit", money_text(plan.total_at_ttl_usd)),
+    ]
+    return f"Would launch {plan.instance_type}{spot}; nothing has been launched", facts, ""
+
+
+def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
+    facts = [
+        ("identity", status.identity or "none"),
+        ("region", status.region or "none"),
+        ("bucket", bucket or "none"),
+        ("instances", f"{status.running_instances} running, {rate_text(status.price_per_hour)}"),
+        ("cost so far", f"{money_text(status.cost_usd)}, list price, running instances"),
+        ("jobs", f"{status.running_jobs} running"),
+        ("version", status.version),
+    ]
+    mode = f" ({status.mode} mode)" if status.mode else ""
+    return f"target {status.target}{mode}", facts, ""
+
+
+def _checkpoint(checkpoint: Checkpoint) -> tuple[str, Facts, str]:
+    facts = [
+        ("step", "unknown" if checkpoint.step is None else f"{checkpoint.step:,}"),
+        ("metrics", plain(dict(sorted(checkpoint.metrics.items())))),
+        ("size", size_text(checkpoint.size)),
+        ("format", checkpoint.format),
+        ("created", to_iso(checkpoint.created_at)),
+        ("job", f"{checkpoint.job_id}, attempt {checkpoint.attempt}"),
+        ("uri", checkpoint.uri),
+    ]
+    return f"{checkpoint.name}{' (latest)' if checkpoint.latest else ''}", facts, ""
+
+
+def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
+    rate = f", {size_text(transfer.bytes / transfer.seconds)}/s" if transfer.seconds > 0 else ""
+    files = f"{transfer.files:,} file{'s' if transfer.files != 1 else ''}"
+    facts = [("from", transfer.source), ("to", transfer.destination), ("took", f"{transfer.seconds:.1f} s{rate}")]
+    return f"Moved {files}, {size_text(transfer.bytes)}", facts, ""
+
+
+_DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
+    Instance: _instance,
+    LaunchPlan: _plan,
+    StatusReport: lambda status: _status(status, status.bucket),
+    Checkpoint: _checkpoint,
+    Transfer: _transfer,
+}
+
+
+def value_text(value: object) -> str:
+    """Return a value as text for a terminal; listings print themselves."""
+    describe = _DESCRIBED.get(type(value))
+    return facts_text(*describe(value)) if describe is not None else repr(value)
+
+
+def notebook_bundle(value: object) -> dict[str, str]:
+    """Return a value as text and HTML for a notebook, where bucket and account are masked."""
+    if isinstance(value, Listing):
+        return {"text/plain": repr(value), "text/html": listing_html(value)}
+    if isinstance(value, StatusReport):
+        title, facts, state = _status(value, value.bucket and mask_bucket(value.bucket))
+    else:
+        title, facts, state = _DESCRIBED[type(value)](value)
+    masked = [(name, mask(text)) for name, text in facts]
+    return {"text/plain": facts_text(title, masked, state), "text/html": facts_html(title, masked, state)}
+
+
+def listing_html(listing: Listing[Any]) -> str:
+    """Return a listing as an HTML table, or what it says when it is empty."""
+    if not len(listing):
+        return facts_html(listing.empty, [])
+    shown = listing.cells()[:_ROWS]
+    table = table_html([(column.title, column.right) for column in listing.columns], shown)
+    left_out = len(listing) - len(shown)
+    return table + (f"<div>{left_out:,} more rows; .to_dict() has them all</div>" if left_out else "")

@@ -1,0 +1,1 @@
+"""The notebook door: %runctl and %%runctl, completer, live cards."""

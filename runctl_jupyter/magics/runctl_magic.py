@@ -1,0 +1,130 @@
+"""``%runctl`` and ``%%runctl``. Light to load: commands and engine come with the first line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
+
+from runctl_jupyter.magics.live_cards import LiveCards, log_writer
+from runctl_jupyter.magics.notebook_door import NotebookDoor
+
+if TYPE_CHECKING:
+    from runctl_jupyter.commands import Outcome
+
+
+@magics_class
+class RunctlMagics(Magics):
+    """The notebook door of runctl."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.door = NotebookDoor()
+        self.cards = LiveCards(shell)
+        self.matcher: Callable[..., Any] | None = None
+
+    @no_var_expand  # we expand: IPython's way would rewrite JSON
+    @needs_local_scope
+    @line_cell_magic
+    def runctl(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        """Train on machines in your own AWS account.
+
+        ::
+
+            %runctl                                  where you are, and five examples
+            %runctl use sandbox                      AWS in a box, no account needed
+            %runctl create m5.large --name dev       a machine that stays
+            %%runctl train --on dev --name digits    over a cell: its body is the job
+            %runctl logs digits --follow             the log, from any kernel
+            %runctl checkpoints list digits
+            %runctl terminate dev
+
+        ``%runctl help`` lists every verb, ``%runctl help train`` explains one; Tab completes verbs, flags, ids,
+        names and ``s3://`` addresses. ``{expressions}`` on the line are replaced by their values; JSON in braces
+        stays. A verb returns an object (``job = %runctl train fit.py``); a ``;`` at the end hides it.
+        """
+        from runctl_jupyter.magics.expansion import expand
+
+        line, hidden = _without_semicolon(line)
+        namespace = {**self.cards.shell.user_ns, **(local_ns or {})}
+        outcome = self._invoke(_words(expand(line, namespace)), cell)
+        return self._show(outcome, hidden)
+
+    def after_cell(self, _: object) -> None:
+        """Bring cards up to date when a cell ends."""
+        self.cards.tell_cell()
+
+    def _invoke(self, words: list[str], cell: str | None) -> Outcome:
+        from runctl_jupyter.commands import Request, invoke
+        from runctl_jupyter.orchestration.errors import InvalidRequest
+
+        if cell is not None and words[:1] != ["train"]:
+            verb = " ".join(words[:1]) or "runctl"
+            raise InvalidRequest(
+                f"{verb} takes no cell body.", f"Say %runctl {' '.join(words)} with one %, or %%runctl train."
+            )
+        return invoke(words, Request(self.door, cell))
+
+    def _show(self, outcome: Outcome, hidden: bool) -> Any:
+        from runctl_jupyter.commands import Launched, LogView, Story, Watched
+
+        value = outcome.value
+        prompt = self.door.prompt
+        if isinstance(value, Launched):
+            if value.wait:
+                value = Watched(value.job, wait=True)
+            else:
+                return self._launched(value.job, outcome.as_json, hidden)
+        if isinstance(value, Watched):
+            job = self.cards.stay_with(value, prompt, quiet=hidden or outcome.as_json)
+            return _print_json(job) if outcome.as_json else None if hidden else job
+        if isinstance(value, LogView):
+            return self.cards.show_log(value, prompt, hidden)
+        if isinstance(value, Story):
+            return _tell(value)
+        if outcome.as_json:
+            return _print_json(value)
+        return None if hidden else value
+
+    def _launched(self, job: Any, as_json: bool, hidden: bool) -> Any:
+        if as_json:
+            return _print_json(job)
+        if hidden:
+            return None
+        self.cards.show(job)
+        return job
+
+
+def _without_semicolon(line: str) -> tuple[str, bool]:
+    """Return the line without the ``;`` that hides a result, and whether it was there."""
+    stripped = line.rstrip()
+    return (stripped[:-1], True) if stripped.endswith(";") else (line, False)
+
+
+def _words(line: str) -> list[str]:
+    from runctl_jupyter.orchestration.errors import InvalidRequest
+
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"The line cannot be read: {error}.", "Close the quotes, or escape them with \\."
+        ) from error
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value.to_dict(), ensure_ascii=False))
+
+
+def _tell(story: Any) -> None:
+    write = log_writer()
+    for piece in story:
+        if isinstance(piece, bytes):
+            write(piece)
+        else:
+            print(piece, flush=True)

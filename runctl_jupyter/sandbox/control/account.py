@@ -1,0 +1,157 @@
+"""The one account: its user, instance role and bucket, as ``runctl setup`` leaves them, and who a key belongs to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
+from moto.sts.models import sts_backends
+
+from runctl_jupyter.sandbox.control.images import publish_parameters
+from runctl_jupyter.sandbox.control.policies import Document, instance_role_policy, instance_trust_policy, user_policy
+from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, ROLE_NAME, USER_NAME
+from runctl_jupyter.sandbox.control.signature import SigningKey
+from runctl_jupyter.sandbox.control.store import StateStore
+from runctl_jupyter.sandbox.hosts.base import RoleCredentials
+
+ROLE_SESSION = timedelta(hours=6)
+ROLE_RENEWAL = timedelta(minutes=15)
+"""Credentials are renewed so long before they expire (EC2 promises at least five minutes)."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who signed a request."""
+
+    arn: str
+    documents: tuple[Document, ...]
+
+
+@lru_cache(maxsize=256)
+def _parsed(document: str) -> Document:
+    parsed: Document = json.loads(document)
+    return parsed
+
+
+class Account:
+    """Keys, identities and role sessions of the account."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._iam = iam_backends[ACCOUNT_ID]["aws"]
+        self._sts = sts_backends[ACCOUNT_ID]["aws"]
+        self._sessions: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self.access_key_id, self.secret_access_key = self._create_user(store)
+        self._create_role()
+        publish_parameters()
+        s3_backends[ACCOUNT_ID]["aws"].create_bucket(BUCKET, REGION)
+
+    def _create_user(self, store: StateStore) -> tuple[str, str]:
+        pair = store.fact("user-key")
+        if pair is None:
+            alphabet = string.ascii_uppercase + "234567"
+            pair = ["AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)), secrets.token_urlsafe(30)]
+            store.set_fact("user-key", pair)
+        self._iam.create_user(region_name=REGION, user_name=USER_NAME)
+        self._iam.put_user_policy(USER_NAME, "runctl-user", json.dumps(user_policy()))
+        key = self._iam.create_access_key(USER_NAME)
+        del self._iam.access_keys[key.physical_resource_id]
+        key.access_key_id, key.secret_access_key = pair
+        self._iam.access_keys[key.physical_resource_id] = key
+        return pair[0], pair[1]
+
+    def _create_role(self) -> None:
+        self._iam.create_role(
+            role_name=ROLE_NAME, assume_role_policy_document=json.dumps(instance_trust_policy()), path="/",
+            permissions_boundary=None, description="Instances of runctl", tags=[], max_session_duration="3600",
+        )  # fmt: skip
+        self._iam.put_role_policy(ROLE_NAME, "runctl-instance", json.dumps(instance_role_policy()))
+        self._iam.create_instance_profile(name=ROLE_NAME, path="/", role_names=[ROLE_NAME])
+
+    def key_of(self, access_key_id: str) -> SigningKey | None:
+        """Secret of an access key id of a user or of a role session that has not expired."""
+        key = self._iam.access_keys.get(access_key_id)
+        if key is not None and key.user_name is not None and key.status == "Active":
+            return SigningKey(key.secret_access_key)
+        with self._lock:
+            session = self._sessions.get(access_key_id)
+        if session is None or session.expiration.replace(tzinfo=timezone.utc) < datetime.now(timezone.utc):
+            return None
+        return SigningKey(session.secret_access_key, session.session_token)
+
+    def principal_of(self, access_key_id: str) -> Principal:
+        """Identity and policies behind an access key id that `key_of` knows."""
+        with self._lock:
+            session = self._sessions.get(access_key_id)
+        if session is None:
+            user = self._iam.get_user(self._iam.access_keys[access_key_id].user_name)
+            return Principal(user.arn, self._documents(user.policies, user.managed_policies))
+        role = self._iam.get_role_by_arn(session.role_arn)
+        return Principal(session.arn, self._documents(role.policies, role.managed_policies))
+
+    @staticmethod
+    def _documents(inline: Mapping[str, str], managed: Mapping[str, Any]) -> tuple[Document, ...]:
+        attached = (version.document for policy in managed.values() for version in policy.versions if version.is_default)
+        return tuple(_parsed(document) for document in (*inline.values(), *attached))
+
+    def profile_roles(self, profile_name: str) -> Sequence[Any]:
+        """Roles of an instance profile, by its name; empty also when there is no such profile."""
+        try:
+            return list(self._iam.get_instance_profile(profile_name).roles)
+        except NotFoundException:
+            return []
+
+    def role_credentials(self, profile_arn: str, session_name: str, current: RoleCredentials | None) -> RoleCredentials | None:
+        """Give credentials of a profile's role for one instance; `current` again while it is fresh enough."""
+        now = datetime.now(timezone.utc)
+        if current is not None and datetime.fromisoformat(current.expires_at) - now > ROLE_RENEWAL:
+            return current
+        roles = self.profile_roles(profile_arn.rpartition("/")[2])
+        if not roles:
+            return None
+        session = self._sts.assume_role(
+            region_name=REGION, role_session_name=session_name, role_arn=roles[0].arn, policy=None,
+            duration=int(ROLE_SESSION.total_seconds()), external_id=None,
+        )  # fmt: skip
+        with self._lock:
+            self._sessions[session.access_key_id] = session
+        return RoleCredentials(
+            role_name=roles[0].name, profile_arn=profile_arn, access_key_id=session.access_key_id,
+            secret_access_key=session.secret_access_key, session_token=session.session_token,
+            expires_at=(now + ROLE_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )  # fmt: skip
+
+
+class AccountInventory:
+    """The account's resources, as far as permissions depend on them (`permissions.Inventory`)."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
+        """Tags of an EC2 resource; None when it does not exist."""
+        backend = ec2_backends[ACCOUNT_ID][REGION]
+        collections = (backend.volumes, backend.snapshots, backend.spot_instance_requests)
+        if backend.get_instance_by_id(resource_id) is None and not any(resource_id in one for one in collections):
+            return None
+        return {tag["key"]: tag["value"] for tag in backend.describe_tags(filters={"resource-id": [resource_id]})}
+
+    def role_arns_of_profile(self, name: str) -> Sequence[str]:
+        """ARNs of the roles in an instance profile."""
+        return [role.arn for role in self._account.profile_roles(name)]
+
+    def default_subnet_ids(self) -> Sequence[str]:
+        """Ids of the default subnets, first zone first."""
+        subnets = ec2_backends[ACCOUNT_ID][REGION].get_default_subnets()
+        return [subnets[zone].id for zone in sorted(subnets)]

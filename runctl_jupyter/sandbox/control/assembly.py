@@ -1,0 +1,141 @@
+"""Puts the parts of the sandbox together: account, machines, commands, objects, one application, one port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ec2 import urls as ec2_urls
+from moto.ec2.models import ec2_backends
+from moto.moto_api._internal import mock_random
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.server import MotoRequestHandler
+from moto.ssm import urls as ssm_urls
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from runctl_jupyter.sandbox.connection import Connection
+from runctl_jupyter.sandbox.control.account import Account, AccountInventory
+from runctl_jupyter.sandbox.control.application import Application
+from runctl_jupyter.sandbox.control.commands import Commands
+from runctl_jupyter.sandbox.control.control_api import ControlApi
+from runctl_jupyter.sandbox.control.ec2_backend import SandboxEC2Backend
+from runctl_jupyter.sandbox.control.ec2_response import SandboxEC2Response
+from runctl_jupyter.sandbox.control.fleet import Fleet
+from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
+from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
+from runctl_jupyter.sandbox.control.store import StateStore
+from runctl_jupyter.sandbox.hosts.base import HostFactory
+
+_HOST = "127.0.0.1"
+
+
+class _Handler(MotoRequestHandler):  # type: ignore[misc]
+    """moto's handler, with connections that stay open: a client makes hundreds of small requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        """Write no access log: a follower polls ten times a second."""
+
+
+class Sandbox:
+    """A sandbox that answers."""
+
+    def __init__(
+        self, settings: Settings, connection: Connection, server: BaseWSGIServer, application: Application, fleet: Fleet
+    ) -> None:
+        self.connection = connection
+        self._settings, self._server, self._application, self._fleet = settings, server, application, fleet
+        self._thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def idle_s(self) -> float:
+        """Return seconds since the last request; 0 while an instance lives."""
+        return 0.0 if self._fleet.machines.live() else time.monotonic() - self._application.last_request_at
+
+    def close(self) -> None:
+        """Stop answering and let no machine change any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._fleet.machines.close()
+
+
+def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> Sandbox:
+    """Build the sandbox of ``settings.home``, with what it held before."""
+    listener = _listen(store)
+    port = listener.getsockname()[1]
+    url = f"http://{_HOST}:{port}"
+
+    ec2_backends.backend = SandboxEC2Backend
+    ec2_urls.url_paths["{0}/"] = SandboxEC2Response.dispatch
+    ssm_urls.url_paths["{0}/$"] = SandboxSSMResponse.dispatch
+    _make_network()
+    account = Account(store)
+    objects = ObjectJournal(store)
+    fleet = Fleet(settings, factory, store, account, url)
+    SandboxEC2Backend.fleet = fleet
+    SandboxSSMResponse.machines = fleet.machines
+    SandboxSSMResponse.commands = Commands(settings, fleet.machines, lambda i: fleet.profile_of(i) is not None)
+    fleet.lost_at_restart += objects.restore()
+    fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+
+    token = secrets.token_urlsafe(24)
+    services = DomainDispatcherApplication(create_backend_app)
+    application = Application(services, ControlApi(fleet, token), account, AccountInventory(account), objects)
+    server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
+    connection = Connection(
+        pid=os.getpid(),
+        endpoint_url=url,
+        s3_endpoint_url=url,
+        mode=factory.mode,
+        cannot=factory.cannot,
+        region=REGION,
+        bucket=BUCKET,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        home=str(settings.home),
+        log=str(settings.home / "sandbox.log"),
+        control_token=token,
+        env={
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": account.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": account.secret_access_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "RUNCTL_BUCKET": BUCKET,
+        },
+    )
+    return Sandbox(settings, connection, server, application, fleet)
+
+
+def _make_network() -> None:
+    """Let moto make the default VPC with the same ids at every start: instances that come back name its subnets."""
+    mock_random.seed(ACCOUNT_ID)
+    _ = ec2_backends[ACCOUNT_ID][REGION]
+    mock_random.seed()
+
+
+def _listen(store: StateStore) -> socket.socket:
+    """Listen on the port of the time before, if it is free: what still runs out there knows no other."""
+    before = store.fact("port")
+    for port in (before, 0) if before else (0,):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_HOST, port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        store.set_fact("port", listener.getsockname()[1])
+        return listener
+    raise OSError("no port is free on the loopback address")

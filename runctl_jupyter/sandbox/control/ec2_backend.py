@@ -1,0 +1,179 @@
+"""moto's EC2 backend with instances that are real, take time, and refuse what EC2 refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from moto.ec2.models import EC2Backend
+from moto.ec2.utils import filter_dict_attribute_mapping
+
+from runctl_jupyter.sandbox.control import spot
+from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
+from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
+from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
+from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
+from runctl_jupyter.sandbox.control.settings import REGION
+
+_INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_IMAGE_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+
+# Filters of DescribeInstances that moto lacks and whose attributes our instances have.
+filter_dict_attribute_mapping.update(
+    {
+        "client-token": "client_token",
+        "instance-lifecycle": "lifecycle",
+        "reservation-id": "reservation_id",
+        "spot-instance-request-id": "spot_instance_request_id",
+        "root-device-name": "root_device_name",
+    }
+)
+
+
+def check_instance_ids(instance_ids: Sequence[str]) -> None:
+    """Refuse ids that cannot be instance ids."""
+    for instance_id in instance_ids:
+        if not _INSTANCE_ID.fullmatch(instance_id):
+            raise refuse("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
+
+
+def _not_found(instance_ids: Sequence[str]) -> Exception:
+    if len(instance_ids) == 1:
+        text = f"The instance ID '{instance_ids[0]}' does not exist"
+    else:
+        text = f"The instance IDs '{', '.join(instance_ids)}' do not exist"
+    return refuse("InvalidInstanceID.NotFound", text)
+
+
+class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
+    """EC2 of one region. moto makes it at the first request; `fleet` is set before that."""
+
+    __module__ = "moto.ec2.models"  # moto derives the service and its URLs from the module's name
+    fleet: ClassVar[Fleet]
+
+    def _load_amis(self) -> None:
+        if self.region_name == REGION:
+            self.amis.update({image.image_id: SandboxAmi(self, image) for image in IMAGES})
+
+    def image(self, image_id: str) -> SandboxAmi:
+        """Give an image; refuses ids that are malformed or unknown."""
+        if not _IMAGE_ID.fullmatch(image_id):
+            raise refuse("InvalidAMIID.Malformed", f'Invalid id: "{image_id}" (expecting "ami-...")')
+        if image_id not in self.amis:
+            raise refuse("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+        return self.amis[image_id]
+
+    def machines_of(self, instance_ids: Sequence[str]) -> list[Machine]:
+        """Give the machines of ids; one id that is malformed or unknown refuses them all."""
+        check_instance_ids(instance_ids)
+        found = [self.fleet.machines.find(one) for one in instance_ids]
+        missing = [one for one, machine in zip(instance_ids, found, strict=True) if machine is None]
+        if missing:
+            raise _not_found(missing)
+        return [machine for machine in found if machine is not None]
+
+    def get_reservations_by_instance_ids(self, instance_ids: list[str], filters: Any = None) -> Any:
+        """DescribeInstances by id: a fresh id is not known yet (eventual consistency)."""
+        self.machines_of(instance_ids)
+        unseen = [one for one in instance_ids if not self.fleet.machines.visible(one)]
+        if unseen:
+            raise _not_found(unseen)
+        return super().get_reservations_by_instance_ids(list(dict.fromkeys(instance_ids)), filters)
+
+    def all_reservations(self, filters: Any = None) -> Any:
+        """DescribeInstances: moto's unknown filters are EC2's invalid ones."""
+        self.fleet.drop_ended(self)
+        try:
+            return super().all_reservations(filters)
+        except NotImplementedError as error:
+            names = [name for name in filters or {} if f"'{name}'" in str(error)]
+            raise invalid_value(f"The filter '{names[0] if names else ''}' is invalid") from error
+
+    def start_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:
+        """Start stopped instances; gives each with the state it had."""
+        machines = self.machines_of(instance_ids)
+        for machine in machines:
+            if machine.state in ("stopping", "shutting-down", "terminated"):
+                raise refuse(
+                    "IncorrectInstanceState",
+                    f"The instance '{machine.id}' is not in a state from which it can be started.",
+                )
+        before = [(machine, machine.state) for machine in machines]
+        for machine, state in before:
+            if state == "stopped":
+                self.fleet.machines.boot(machine)
+        return before
+
+    def stop_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:
+        """Stop running instances; gives each with the state it had."""
+        machines = self.machines_of(instance_ids)
+        for machine in machines:
+            if machine.state in ("pending", "shutting-down", "terminated"):
+                raise refuse(
+                    "IncorrectInstanceState",
+                    f"The instance '{machine.id}' is not in a state from which it can be stopped.",
+                )
+            if machine.instance.lifecycle == "spot":
+                raise refuse(
+                    "UnsupportedOperation",
+                    f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
+                    "Instance request. You can only stop Spot Instances associated with persistent Spot Instance "
+                    "requests.",
+                )
+        before = [(machine, machine.state) for machine in machines]
+        for machine, state in before:
+            if state == "running":
+                self.fleet.machines.stop(machine, user_initiated())
+        return before
+
+    def terminate_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:
+        """Terminate instances in any state; gives each with the state it had."""
+        machines = self.machines_of(instance_ids)
+        for machine in machines:
+            if machine.instance.disable_api_termination is True:
+                raise refuse(
+                    "OperationNotPermitted",
+                    f"The instance '{machine.id}' may not be terminated. Modify its 'disableApiTermination' instance "
+                    "attribute and try again.",
+                )
+        before = [(machine, machine.state) for machine in machines]
+        for machine, state in before:
+            if state not in ("shutting-down", "terminated"):
+                request = spot_request(machine.instance)
+                if request is not None:
+                    request.close(spot.BY_USER)
+                self.fleet.machines.terminate(machine, user_initiated())
+        return before
+
+    def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
+        """Cancel Spot requests; their running instances go on (EC2 API reference)."""
+        unknown = [one for one in request_ids if one not in self.spot_instance_requests]
+        if unknown:
+            raise refuse(
+                "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{unknown[0]}' does not exist"
+            )
+        requests = [self.spot_instance_requests[one] for one in request_ids]
+        for request in requests:
+            request.state = "cancelled"
+            machine = self.fleet.machines.find(request.instance_id)
+            if machine is not None and machine.state in LIVE_STATES:
+                request.set_status(spot.CANCELED_RUNNING)
+            self.fleet.save(request.instance_id)
+        return requests
+
+    def create_tags(self, resource_ids: list[str], tags: dict[str, str]) -> bool:
+        """Tag resources and keep the tags of instances on disk."""
+        done = super().create_tags(resource_ids, tags)
+        for resource_id in resource_ids:
+            self.fleet.save(resource_id)
+        return bool(done)
+
+    def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Any:
+        """Change an attribute; the type only of a stopped instance, the shutdown behaviour at any time."""
+        machine = self.fleet.machines.find(instance_id)
+        if machine is not None and key in ("instance_type", "user_data") and machine.state != "stopped":
+            raise refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state.")
+        changed = super().modify_instance_attribute(instance_id, key, value)
+        self.fleet.save(instance_id)
+        return changed

@@ -1,0 +1,261 @@
+"""The life of instances: EC2's states over time, each one backed by a real host.
+
+A call on EC2 only changes the state word and hands the slow part to a thread. The threads of one machine take
+turns (`Machine.power`) and look at the state again when it is their turn, so that a terminate that overtakes a
+boot or a stop wins, as on AWS.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from runctl_jupyter.sandbox.control.settings import Settings
+from runctl_jupyter.sandbox.hosts.base import Host, HostError
+
+log = logging.getLogger(__name__)
+
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+LIVE_STATES = ("pending", "running", "stopping", "shutting-down")
+DESCRIBABLE_AFTER_END = timedelta(hours=1)
+"""Terminated instances stay visible for about this long (EC2 User Guide, "Terminate your instance")."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why an instance changed state: `code` of StateReason and the words of StateTransitionReason."""
+
+    code: str = ""
+    message: str = ""
+    transition: str = ""
+
+
+def user_initiated() -> Reason:
+    """Somebody called StopInstances or TerminateInstances."""
+    when = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} GMT"
+    return Reason("Client.UserInitiatedShutdown", "User initiated shutdown", f"User initiated ({when})")
+
+
+GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+SPOT_TERMINATION = Reason(
+    "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
+)
+SANDBOX_RESTART = Reason("Server.ScheduledStop", "The sandbox ended while the instance ran", "Server.ScheduledStop")
+
+
+@dataclass
+class Machine:
+    """An instance of moto and the host that makes it real."""
+
+    instance: Any
+    """moto's `Instance`; its state is changed only through `Machines`."""
+    host: Host
+    created_at: float = field(default_factory=time.monotonic)
+    running_since: float | None = None
+    ended_at: datetime | None = None
+    power: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def id(self) -> str:
+        """Instance id."""
+        return str(self.instance.id)
+
+    @property
+    def state(self) -> str:
+        """EC2's word for its state."""
+        return str(self.instance._state.name)  # noqa: SLF001 - moto offers no setter and no other place
+
+
+class Machines:
+    """All machines of the sandbox.
+
+    Parameters
+    ----------
+    on_change
+        Called after each change of state, to keep it on disk.
+    on_end
+        Called when a machine is gone, before its state becomes ``terminated``, to give its volumes back.
+    """
+
+    def __init__(
+        self, settings: Settings, on_change: Callable[[Machine], None], on_end: Callable[[Machine], None]
+    ) -> None:
+        self._settings = settings
+        self._on_change = on_change
+        self._on_end = on_end
+        self._machines: dict[str, Machine] = {}
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+
+    def add(self, machine: Machine) -> None:
+        """Take a machine in, in whatever state it is."""
+        with self._lock:
+            self._machines[machine.id] = machine
+        self._on_change(machine)
+
+    def find(self, instance_id: str) -> Machine | None:
+        """Give the machine of an instance id; None for ids that are unknown or long gone."""
+        with self._lock:
+            return self._machines.get(instance_id)
+
+    def all(self) -> list[Machine]:
+        """Give every machine that can still be described."""
+        with self._lock:
+            return list(self._machines.values())
+
+    def live(self) -> list[Machine]:
+        """Give the machines that count against the limit of instances."""
+        return [machine for machine in self.all() if machine.state in LIVE_STATES]
+
+    def visible(self, instance_id: str) -> bool:
+        """Whether other calls know a fresh id already (EC2 API reference, "Eventual consistency")."""
+        machine = self.find(instance_id)
+        return machine is None or time.monotonic() - machine.created_at >= self._settings.visible_s
+
+    def agent_online(self, machine: Machine) -> bool:
+        """Whether the SSM agent of the machine has registered and answers."""
+        since = machine.running_since
+        return (
+            machine.state == "running"
+            and since is not None
+            and time.monotonic() - since >= self._settings.agent_online_s
+            and machine.host.alive
+        )
+
+    def forget_ended(self) -> list[str]:
+        """Drop machines that ended long ago and give their ids."""
+        horizon = datetime.now(timezone.utc) - DESCRIBABLE_AFTER_END
+        with self._lock:
+            gone = [one.id for one in self._machines.values() if one.ended_at is not None and one.ended_at < horizon]
+            for instance_id in gone:
+                del self._machines[instance_id]
+        return gone
+
+    def boot(self, machine: Machine) -> None:
+        """Go to ``pending`` and then, when the host is up, to ``running``."""
+        self._set_state(machine, "pending", Reason())
+        self._in_background(self._boot, machine)
+
+    def stop(self, machine: Machine, reason: Reason) -> None:
+        """Go to ``stopping`` and, when every process is gone, to ``stopped``. The disk stays."""
+        self._set_state(machine, "stopping", reason)
+        self._in_background(self._stop, machine)
+
+    def terminate(self, machine: Machine, reason: Reason) -> None:
+        """Go to ``shutting-down`` and, when nothing is left of the host, to ``terminated``."""
+        self._set_state(machine, "shutting-down", reason)
+        self._in_background(self._terminate, machine)
+
+    def reboot(self, machine: Machine) -> None:
+        """Power the host off and on; EC2 shows ``running`` all the while."""
+        self._in_background(self._reboot, machine)
+
+    def guest_shutdown(self, instance_id: str) -> None:
+        """Obey a machine that powered itself off, by its ``InstanceInitiatedShutdownBehavior``."""
+        machine = self.find(instance_id)
+        if machine is None:
+            return
+        with self._lock:
+            if machine.state != "running":
+                return
+            # A one-time Spot Instance cannot be stopped, so its shutdown ends it.
+            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or machine.instance.lifecycle
+            (self.terminate if ends else self.stop)(machine, GUEST_SHUTDOWN)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something later, unless the sandbox ends before."""
+
+        def wait_and_act() -> None:
+            if not self._closing.wait(seconds):
+                action()
+
+        threading.Thread(target=wait_and_act, daemon=True).start()
+
+    def close(self) -> None:
+        """Power every host off. Their states stay what they are, so that a restart can tell what was cut off."""
+        self._closing.set()
+        for machine in self.all():
+            if machine.state != "terminated":
+                with machine.power:
+                    machine.host.power_off()
+
+    def _in_background(self, action: Callable[[Machine], None], machine: Machine) -> None:
+        threading.Thread(target=self._guarded, args=(action, machine), name=machine.id, daemon=True).start()
+
+    def _guarded(self, action: Callable[[Machine], None], machine: Machine) -> None:
+        with machine.power:
+            if self._closing.is_set():
+                return
+            try:
+                action(machine)
+            except (HostError, OSError) as error:
+                log.exception("%s failed in state %s", machine.id, machine.state)
+                self._end(machine, Reason("Server.InternalError", f"Internal error on launch: {error}"))
+
+    def _boot(self, machine: Machine) -> None:
+        if machine.state != "pending":
+            return
+        started = time.monotonic()
+        machine.host.boot()
+        self._closing.wait(max(0.0, self._settings.pending_s - (time.monotonic() - started)))
+        with self._lock:
+            if machine.state == "pending":
+                machine.running_since = time.monotonic()
+                self._set_state(machine, "running", Reason())
+        if not machine.host.alive:  # powered itself off before EC2 said "running"
+            self.guest_shutdown(machine.id)
+
+    def _stop(self, machine: Machine) -> None:
+        started = time.monotonic()
+        machine.host.power_off()
+        self._closing.wait(max(0.0, self._settings.stopping_s - (time.monotonic() - started)))
+        with self._lock:
+            if machine.state == "stopping":
+                self._set_state(machine, "stopped", None)
+
+    def _terminate(self, machine: Machine) -> None:
+        if machine.state == "terminated":
+            return
+        started = time.monotonic()
+        machine.host.destroy()
+        self._closing.wait(max(0.0, self._settings.stopping_s - (time.monotonic() - started)))
+        self._end(machine, None)
+
+    def _reboot(self, machine: Machine) -> None:
+        if machine.state == "running":
+            machine.host.power_off()
+            machine.host.boot()
+            machine.running_since = time.monotonic()
+
+    def _end(self, machine: Machine, reason: Reason | None) -> None:
+        with self._lock:
+            kept = machine.instance.state_reason, machine.instance._reason  # noqa: SLF001
+            self._on_end(machine)
+            machine.instance.state_reason, machine.instance._reason = kept  # noqa: SLF001
+            machine.ended_at = datetime.now(timezone.utc)
+            self._set_state(machine, "terminated", reason)
+
+    def _set_state(self, machine: Machine, name: str, reason: Reason | None) -> None:
+        """Write a state into moto's instance; `reason` None keeps the reason that is there."""
+        instance = machine.instance
+        with self._lock:
+            if name not in ("running", "pending"):
+                machine.running_since = None
+            instance._state.name, instance._state.code = name, STATE_CODES[name]  # noqa: SLF001
+            if reason is not None:
+                set_reason(instance, reason)
+        self._on_change(machine)
+
+
+def set_reason(instance: Any, reason: Reason) -> None:
+    """Write StateReason and StateTransitionReason as DescribeInstances shows them."""
+    from moto.ec2.models.instances import StateReason
+
+    message = f"{reason.code}: {reason.message}" if reason.code else ""
+    instance.state_reason = StateReason(message, reason.code)
+    instance._reason = reason.transition  # noqa: SLF001
