@@ -41,6 +41,9 @@ class TerminalDoor:
     kind: Literal["terminal"] = "terminal"
     prompt = "runctl"
 
+    def __init__(self) -> None:
+        self.launching: list[Job] = []
+
     @cached_property
     def known(self) -> KnownNames:
         """Names that Tab offers; a shell asks a new process each time."""

@@ -36,4 +36,6 @@ def checkpoints() -> None:
 @pass_request
 def list_checkpoints(request: Request, source: str) -> Listing[Checkpoint]:
     """List the complete checkpoints of a job or under an s3:// prefix."""
-    return request.runctl().checkpoints.list(source)
+    rc = request.runctl()
+    launching = request.launching_job(source, rc.settings.target)
+    return launching.checkpoints() if launching is not None else rc.checkpoints.list(source)

@@ -107,7 +107,11 @@ def train(
         project_root=project_root,
         dry_run=dry_run,
     )
-    return cast("LaunchPlan", job) if dry_run else Launched(cast("Job", job), wait)
+    if dry_run:
+        return cast("LaunchPlan", job)
+    launched = cast("Job", job)
+    request.door.launching.append(launched)
+    return Launched(launched, wait)
 
 
 @click.command()
@@ -127,7 +131,7 @@ def jobs(request: Request, limit: int) -> Listing[Job]:
 @pass_request
 def logs(request: Request, job: str, follow: bool, tail: int | None, raw: bool) -> LogView:
     """Show what a job printed."""
-    return LogView(request.runctl().jobs.get(job), follow, tail, raw)
+    return LogView(request.job(job), follow, tail, raw)
 
 
 @click.command()
@@ -135,7 +139,7 @@ def logs(request: Request, job: str, follow: bool, tail: int | None, raw: bool) 
 @pass_request
 def attach(request: Request, job: str) -> Watched:
     """Look on at a job; leaving changes nothing for it."""
-    return Watched(request.runctl().jobs.get(job), wait=False)
+    return Watched(request.job(job), wait=False)
 
 
 @click.command()
@@ -144,4 +148,4 @@ def attach(request: Request, job: str) -> Watched:
 @pass_request
 def cancel(request: Request, job: str) -> Job:
     """End a job: SIGTERM, time to save, then the end."""
-    return request.runctl().jobs.get(job).cancel(wait=True)
+    return request.job(job).cancel(wait=True)

@@ -17,10 +17,10 @@ from runctl_jupyter.orchestration.errors import (
 )
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration import Instance, Job, Runctl
+    from runctl_jupyter.orchestration import Instance, Job
 
 
-def find(rc: Runctl, reference: str, prompt: str) -> Job | Instance:
+def find(request: Request, reference: str) -> Job | Instance:
     """Return the job or instance of this id or name.
 
     Raises
@@ -28,10 +28,11 @@ def find(rc: Runctl, reference: str, prompt: str) -> Job | Instance:
     InvalidRequest
         Nothing has this name, or a job and an instance that have nothing to do with each other both have it.
     """
+    rc, prompt = request.runctl(), request.door.prompt
     job = None
     if not reference.startswith("i-"):
         try:
-            job = rc.jobs.get(reference)
+            job = request.job(reference)
         except JobNotFound:
             pass
         else:
@@ -61,7 +62,7 @@ def find(rc: Runctl, reference: str, prompt: str) -> Job | Instance:
 @pass_request
 def show(request: Request, reference: str) -> Job | Instance:
     """Show a job or an instance; ID is an id or a name."""
-    return find(request.runctl(), reference, request.door.prompt)
+    return find(request, reference)
 
 
 @click.command()
@@ -76,8 +77,7 @@ def wait(request: Request, reference: str, timeout: float | None) -> Watched | I
     """
     from runctl_jupyter.orchestration import Instance
 
-    rc = request.runctl()
-    found = find(rc, reference, request.door.prompt)
+    found = find(request, reference)
     if isinstance(found, Instance):
-        return rc.instances.wait(found.id, timeout=timeout)
+        return request.runctl().instances.wait(found.id, timeout=timeout)
     return Watched(found, wait=True, log=False, timeout=timeout)

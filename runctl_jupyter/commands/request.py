@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from runctl_jupyter.commands.known import KnownNames
     from runctl_jupyter.commands.results import Place
-    from runctl_jupyter.orchestration import Runctl
+    from runctl_jupyter.orchestration import Job, Runctl
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Door(Protocol):
         """Names that Tab offers here."""
 
     @property
+    def launching(self) -> list[Job]:
+        """Jobs launched here; the record may not know the last ones yet."""
+
+    @property
     def prompt(self) -> str:
         """How a person addresses it: ``%runctl`` or ``runctl``."""
 
@@ -64,6 +68,27 @@ class Request:
     def runctl(self) -> Runctl:
         """Return the engine this line is about."""
         return self.door.runctl(self.choice)
+
+    def job(self, reference: str) -> Job:
+        """Return the job with this id, end of an id, or name; one that is still being launched here counts.
+
+        Raises
+        ------
+        JobNotFound
+            There is none.
+        """
+        rc = self.runctl()
+        return self.launching_job(reference, rc.settings.target) or rc.jobs.get(reference)
+
+    def launching_job(self, reference: str, target: str) -> Job | None:
+        """Return the job of this name whose launch is under way: a next cell runs before its spec is written."""
+        launching = self.door.launching
+        launching[:] = [job for job in launching if job.launching is not None and not job.launching.done()]
+        for job in reversed(launching):
+            named = reference in (job.id, job.name) or job.id.endswith(f"-{reference}")
+            if named and job.spec.target == target:
+                return job
+        return None
 
 
 pass_request = click.make_pass_decorator(Request)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from runctl_jupyter.commands import Choice, Place
     from runctl_jupyter.commands.known import KnownNames
-    from runctl_jupyter.orchestration import Runctl
+    from runctl_jupyter.orchestration import Job, Runctl
 
 
 class NotebookDoor:
@@ -19,6 +19,7 @@ class NotebookDoor:
 
     def __init__(self) -> None:
         self._in_use: Runctl | None = None
+        self.launching: list[Job] = []
 
     @cached_property
     def known(self) -> KnownNames:

@@ -85,7 +85,7 @@ def step_and_metrics(candidate: Candidate) -> tuple[Optional[int], dict[str, flo
     if step is None:
         named = _STEP.findall(candidate.name)
         step = int(named[-1]) if named else None
-    return step, {name: number for name, number in numbers.items() if name not in _COUNTERS}
+    return step, {name: numbers[name] for name in sorted(numbers) if name not in _COUNTERS}
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Candidate]:

@@ -224,7 +224,8 @@ def install_guest_programs(
     Parameters
     ----------
     folder
-        On the machine's PATH: ``shutdown``, ``poweroff``, ``halt``, ``reboot``; ``nvidia-smi`` when the type has GPUs.
+        On the machine's PATH: ``shutdown``, ``poweroff``, ``halt``, ``reboot``, refusing ``systemctl`` and
+        ``systemd-run``; ``nvidia-smi`` when the type has GPUs.
     programs
         Where the Python sources go, as the sandbox sees it.
     interpreter
@@ -238,6 +239,8 @@ def install_guest_programs(
         shutil.copyfile(source, programs / source.name)
     *python, inside = interpreter
     commands = {name: ["shutdown.py", power_fifo, name] for name in ("shutdown", "poweroff", "halt", "reboot")}
+    # A program that asked the systemd of the person's own computer, as root, could switch that off.
+    commands |= {name: ["no_systemd.py", name] for name in ("systemctl", "systemd-run")}
     if spec.gpus:
         inventory = {"gpus": spec.gpus, "name": spec.gpu_name, "memory_mib": spec.gpu_memory_mib}
         (programs / "gpus.json").write_text(json.dumps(inventory))

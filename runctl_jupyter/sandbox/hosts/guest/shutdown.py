@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("-c", action="store_true", dest="cancel")
     parser.add_argument("when", nargs="?")
     parser.add_argument("wall", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # `shutdown -h now` has its time after the flags
     if options.reboot or options.name == "reboot":
         sys.stderr.write("sandbox: a machine cannot restart itself here\nStop and start the instance instead.\n")
         return 1

@@ -1,0 +1,114 @@
+"""Run Command as the agent's source and the API reference describe it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.sandbox.control.conftest import Account
+
+
+def test_output_exit_code_and_last_command_decides(shared: Account, machine: str) -> None:
+    seen = shared.run(machine, "echo out\necho err >&2\nfalse\nexit 3")
+    assert (seen["Status"], seen["StatusDetails"], seen["ResponseCode"]) == ("Failed", "Failed", 3)
+    assert (seen["StandardOutputContent"], seen["StandardErrorContent"]) == ("out\n", "err\n")
+    assert shared.run(machine, "false\ntrue")["Status"] == "Success"
+
+
+def test_a_shebang_is_honoured_and_home_is_not_promised(shared: Account, machine: str) -> None:
+    seen = shared.run(machine, "#!/usr/bin/env python3\nimport os; print(os.environ['AWS_SSM_INSTANCE_ID'])")
+    assert seen["StandardOutputContent"].strip() == machine
+
+
+def test_output_is_cut_and_comes_at_the_end_only(shared: Account, machine: str) -> None:
+    seen = shared.run(machine, "head -c 30000 /dev/zero | tr '\\0' x; head -c 9000 /dev/zero | tr '\\0' y >&2")
+    assert len(seen["StandardOutputContent"]) == 24_000
+    assert seen["StandardOutputContent"].endswith("---Output truncated---")
+    assert len(seen["StandardErrorContent"]) == 8_000
+    command = shared.send(machine, "echo early; sleep 1")
+    shared.until(lambda: (found := shared.invocation(command, machine)) and found["Status"] == "InProgress")
+    running = shared.invocation(command, machine)
+    assert running is not None
+    assert (running["StandardOutputContent"], running["ResponseCode"]) == ("", -1)
+    assert shared.result(command, machine)["StandardOutputContent"] == "early\n"
+
+
+def test_timeout_kills_the_group_and_a_session_survives(shared: Account, machine: str) -> None:
+    script = "setsid sleep 4711.5 >/dev/null 2>&1 &\nsleep 60"
+    seen = shared.run(machine, script, executionTimeout="5")
+    assert (seen["Status"], seen["StatusDetails"], seen["ResponseCode"]) == ("TimedOut", "ExecutionTimedOut", 137)
+    assert shared.run(machine, "pkill -f 'sleep 4711[.]5'")["ResponseCode"] == 0
+
+
+def test_cancel(shared: Account, machine: str) -> None:
+    command = shared.send(machine, "trap '' TERM; echo begun; sleep 60")
+    shared.until(lambda: (found := shared.invocation(command, machine)) and found["Status"] == "InProgress")
+    shared.ssm.cancel_command(CommandId=command)
+    seen = shared.result(command, machine)
+    assert (seen["Status"], seen["ResponseCode"]) == ("Cancelled", 137)
+
+
+def test_five_at_a_time(shared: Account, machine: str) -> None:
+    commands = [shared.send(machine, "sleep 1") for _ in range(7)]
+
+    def status(command: str) -> str:
+        found = shared.invocation(command, machine)
+        return found["Status"] if found else "Pending"
+
+    shared.until(lambda: sum(status(c) == "InProgress" for c in commands) == 5)
+    assert [status(c) for c in commands].count("Pending") >= 1
+    with ThreadPoolExecutor(7) as pool:
+        assert {r["Status"] for r in pool.map(lambda c: shared.result(c, machine), commands)} == {"Success"}
+
+
+def refused(shared: Account, **request: object) -> str:
+    base = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
+    with pytest.raises(ClientError) as error:
+        shared.ssm.send_command(**(base | request))
+    return str(error.value.response["Error"]["Code"])
+
+
+def test_what_ssm_rejects(shared: Account, machine: str) -> None:
+    assert refused(shared, InstanceIds=["i-0123456789abcdef0"]) in ("InvalidInstanceId", "AccessDeniedException")
+    assert refused(shared, InstanceIds=[machine], DocumentName="AWS-Nothing") in (
+        "InvalidDocument",
+        "AccessDeniedException",
+    )
+    assert (
+        refused(shared, InstanceIds=[machine], Parameters={"commands": ["x"], "banana": ["1"]}) == "InvalidParameters"
+    )
+    assert refused(shared, InstanceIds=[machine], TimeoutSeconds=29) == "ValidationException"
+
+
+def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
+    instance_id = account.ready()
+    command = account.send(instance_id, "sleep 60")
+    account.until(lambda: (found := account.invocation(command, instance_id)) and found["Status"] == "InProgress")
+    account.ec2.stop_instances(InstanceIds=[instance_id])
+    account.await_state(instance_id, "stopped")
+    assert refused(account, InstanceIds=[instance_id]) == "InvalidInstanceId"
+    assert not account.online(instance_id)
+    seen = account.invocation(command, instance_id)
+    assert seen is not None
+    assert seen["Status"] == "InProgress"
+
+
+def test_the_role_reaches_s3_and_nothing_else(shared: Account, machine: str) -> None:
+    shared.s3.put_object(Bucket="runctl-sandbox", Key="for/machine", Body=b"hello")
+    script = """#!/usr/bin/env python3
+import boto3, botocore.exceptions as e
+session = boto3.Session()
+print(session.get_credentials().method)
+print(boto3.client("s3").get_object(Bucket="runctl-sandbox", Key="for/machine")["Body"].read())
+boto3.client("s3").put_object(Bucket="runctl-sandbox", Key="from/machine", Body=b"back")
+try:
+    boto3.client("ec2").terminate_instances(InstanceIds=["i-0123456789abcdef0"])
+except e.ClientError as error:
+    print(error.response["Error"]["Code"])
+"""
+    seen = shared.run(machine, script)
+    lines = seen["StandardOutputContent"].split()
+    assert lines == ["iam-role", "b'hello'", "UnauthorizedOperation"], seen
+    assert shared.s3.get_object(Bucket="runctl-sandbox", Key="from/machine")["Body"].read() == b"back"

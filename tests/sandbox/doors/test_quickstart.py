@@ -1,0 +1,57 @@
+"""The demo, and the quickstart notebook in a kernel in which a user would sit."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "01_quickstart.ipynb"
+
+
+@pytest.mark.timeout(600)
+def test_demo_and_a_second_one_is_faster(terminal: Any) -> None:
+    took = []
+    for _ in range(2):
+        began = time.monotonic()
+        out, _ = terminal.run("demo", "--epochs", "8", timeout=300)
+        took.append(time.monotonic() - began)
+        text = out.decode()
+        assert re.search(r"^epoch=8 loss=\S+ accuracy=0\.9", text, re.MULTILINE)
+        assert float(text.rsplit("test accuracy: ", 1)[1].split()[0]) > 0.9
+        assert "epoch-008.safetensors" in text
+        assert "list price of m5.large" in text
+        assert "is terminated; it ended itself" in text
+        assert "jupyter lab" in text
+    assert [i for i in terminal.json("list") if i["state"] != "terminated"] == []
+    assert took[1] < took[0]
+
+
+@pytest.mark.timeout(600)
+def test_quickstart_notebook(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in terminal.env.items():
+        monkeypatch.setenv(name, value)
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(name, str(terminal.folder.parent / name.lower()))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # nbformat
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(terminal.folder)}})
+    client.execute()
+    shown = {cell.source.splitlines()[0]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    (card,) = shown["%%runctl train --on dev --name digits -- --epochs 10"]
+    assert "✓ succeeded  digits" in card["data"]["text/plain"]
+    assert len(card["data"]["text/html"].encode()) < 20 * 1024
+    (ended,) = shown["%runctl wait digits"]
+    assert "✓ succeeded" in ended["data"]["text/plain"]
+    tail = shown["%runctl logs digits --tail 16"][0]["data"]["text/plain"]
+    assert len(tail.splitlines()) == 16
+    accuracy = re.search(r"^test accuracy: (\S+)$", tail, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.9
+    assert "epoch-010.safetensors" in shown["saved = %runctl checkpoints list digits"][0]["data"]["text/plain"]
+    assert "'epoch': '10'" in shown["import json"][0]["data"]["text/plain"]
+    assert "terminated" in shown["%runctl terminate dev --wait"][0]["data"]["text/plain"]
