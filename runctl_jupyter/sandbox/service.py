@@ -202,6 +202,14 @@ def _server_pid(home: Path) -> int | None:
         return None
 
 
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
 def _end_unresponsive(home: Path) -> None:
     """Before a new server: remove a stale connection and end one that holds the lock but does not answer."""
     if _server_lock_is_free(home):
@@ -225,7 +233,7 @@ def _end_server(home: Path) -> bool:
             except ProcessLookupError:
                 return True
             asked = True
-        if _server_lock_is_free(home):
+        if _server_lock_is_free(home) and (pid is None or not _runs(pid)):
             return True
         time.sleep(0.02)
     raise SandboxError(

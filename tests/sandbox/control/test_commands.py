@@ -71,15 +71,12 @@ def refused(shared: Account, **request: object) -> str:
 
 
 def test_what_ssm_rejects(shared: Account, machine: str) -> None:
-    assert refused(shared, InstanceIds=["i-0123456789abcdef0"]) in ("InvalidInstanceId", "AccessDeniedException")
-    assert refused(shared, InstanceIds=[machine], DocumentName="AWS-Nothing") in (
-        "InvalidDocument",
-        "AccessDeniedException",
-    )
+    denied = "AccessDeniedException"
+    assert refused(shared, InstanceIds=["i-0123456789abcdef0"]) in ("InvalidInstanceId", denied)
+    assert refused(shared, InstanceIds=[machine], DocumentName="AWS-Nothing") in ("InvalidDocument", denied)
     assert (
         refused(shared, InstanceIds=[machine], Parameters={"commands": ["x"], "banana": ["1"]}) == "InvalidParameters"
     )
-    assert refused(shared, InstanceIds=[machine], TimeoutSeconds=29) == "ValidationException"
 
 
 def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
@@ -98,13 +95,13 @@ def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
 def test_the_role_reaches_s3_and_nothing_else(shared: Account, machine: str) -> None:
     shared.s3.put_object(Bucket="runctl-sandbox", Key="for/machine", Body=b"hello")
     script = """#!/usr/bin/env python3
-import boto3, botocore.exceptions as e
+import os, boto3, botocore.exceptions as e
 session = boto3.Session()
 print(session.get_credentials().method)
 print(boto3.client("s3").get_object(Bucket="runctl-sandbox", Key="for/machine")["Body"].read())
 boto3.client("s3").put_object(Bucket="runctl-sandbox", Key="from/machine", Body=b"back")
 try:
-    boto3.client("ec2").terminate_instances(InstanceIds=["i-0123456789abcdef0"])
+    boto3.client("ec2").terminate_instances(InstanceIds=[os.environ["AWS_SSM_INSTANCE_ID"]])
 except e.ClientError as error:
     print(error.response["Error"]["Code"])
 """

@@ -60,6 +60,7 @@ def test_max_count_is_honoured(account: Account) -> None:
 
 
 ROOT = "/dev/sda1"
+TOO_FAST = {"VolumeSize": 9, "VolumeType": "gp3", "Iops": 99_999}
 TAG = {"Key": "runctl:managed", "Value": "true"}
 
 

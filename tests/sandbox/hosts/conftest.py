@@ -53,6 +53,16 @@ def require_isolated() -> None:
     pytest.skip(message)
 
 
+ROLE = RoleCredentials(
+    "trainer",
+    "arn:aws:iam::123456789012:instance-profile/trainer",
+    "ASIAEXAMPLE",
+    "secret",
+    "session-token",
+    "2099-01-01T00:00:00Z",
+)
+
+
 @dataclass
 class Rack:
     """Makes machines of one mode, and runs scripts on them."""
@@ -64,14 +74,7 @@ class Rack:
     tag: str
     powered_off: queue.Queue[str] = field(default_factory=queue.Queue)
     hosts: list[Host] = field(default_factory=list)
-    role: RoleCredentials | None = RoleCredentials(
-        "trainer",
-        "arn:aws:iam::123456789012:instance-profile/trainer",
-        "ASIAEXAMPLE",
-        "secret",
-        "session-token",
-        "2099-01-01T00:00:00Z",
-    )
+    role: RoleCredentials | None = field(default_factory=lambda: ROLE)
 
     def spec(self, **changes: object) -> HostSpec:
         values: dict[str, object] = {

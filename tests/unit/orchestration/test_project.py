@@ -15,14 +15,7 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, ProjectTooBig
 from runctl_jupyter.orchestration.storage.project import project_files
 
 GIT = shutil.which("git")
-PATTERNS = ["*.log", "/a", "b/", "!b/keep.log", "a/**/c", "**/d", "?x"] + [
-    "[ab].py",
-    "!a.py",
-    "#c",
-    "a b",
-    "c/*",
-    "!c/e",
-]
+PATTERNS = ["*.log", "/a", "b/", "!b/keep.log", "a/**/c", "**/d", "?x", "[ab].py", "!a.py", "#c", "a b", "c/*", "!c/e"]
 
 
 def make(root: Path, files: dict[str, str]) -> None:
