@@ -106,7 +106,6 @@ STAGES = (
         isolated=True,
     ),
     Stage("packaging", "the wheel, built without node and installed", tests="packaging", own_home=False),
-    Stage("notebooks", "the tutorials, top to bottom in a kernel", tests="notebooks", ordinary_user=True),
 )
 
 

@@ -127,7 +127,7 @@ def jobs(request: Request, limit: int) -> Listing[Job]:
 @click.argument("job", metavar="JOB", type=JOB)
 @click.option("--follow", "-f", is_flag=True, help="Stay until the job's end.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
-@click.option("--raw", is_flag=True, help="The exact bytes, progress bars and all.")
+@click.option("--raw", is_flag=True, help="Exactly the bytes the script printed.")
 @pass_request
 def logs(request: Request, job: str, follow: bool, tail: int | None, raw: bool) -> LogView:
     """Show what a job printed."""

@@ -82,7 +82,7 @@ class LogView:
     @property
     def log(self) -> Log:
         """The log as the engine gives it."""
-        return self.job.logs(follow=self.follow, tail=self.tail)
+        return self.job.logs(follow=self.follow, tail=self.tail, script_only=self.raw)
 
 
 class Story:

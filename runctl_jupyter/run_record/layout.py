@@ -26,6 +26,10 @@ CHUNK_OFFSET = "offset"
 CHUNK_TIME = "time"
 """Metadata of a log chunk: when its last byte was read from the script, ISO 8601 UTC."""
 
+CHUNK_ORIGIN = "origin"
+"""Metadata of a log chunk: ``runner`` when its bytes are the runner's own lines and not the script's."""
+RUNNER = "runner"
+
 
 def blob_key(sha256: str) -> str:
     """Return the key of a content-addressed object."""

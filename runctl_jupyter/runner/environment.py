@@ -194,7 +194,7 @@ class EnvironmentMaker:
         tail = bytearray()
 
         def write(data: bytes) -> None:
-            self._log.write(data)
+            self._log.write_own(data)
             tail.extend(data)
             del tail[:-_TAIL_BYTES]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 from runctl_jupyter.run_record import AttemptKeys, Pacing, PreconditionFailed, RecordStore, StoreError, now, to_iso
-from runctl_jupyter.run_record.layout import CHUNK_OFFSET, CHUNK_TIME
+from runctl_jupyter.run_record.layout import CHUNK_OFFSET, CHUNK_ORIGIN, CHUNK_TIME, RUNNER
 from runctl_jupyter.runner.backoff import Backoff
 from runctl_jupyter.runner.spool import Spool
 
@@ -83,6 +83,7 @@ class JobLog:
         self._tokens = TokenBucket(pacing.flush_burst, pacing.flush_s)
         self._changed = threading.Condition()
         self._marks: deque[_Mark] = deque()
+        self._own: deque[tuple[int, int]] = deque()
         self._messages: list[str] = []
         self._messages_since = 0.0
         self._at_line_start = True
@@ -117,6 +118,12 @@ class JobLog:
             self._at_line_start = data.endswith(b"\n")
             if self._messages and (self._at_line_start or self._messages_are_old()):
                 self._append_messages()
+
+    def write_own(self, data: bytes) -> None:
+        """Add bytes that are the runner's and not the script's, such as an installer's output."""
+        with self._changed:
+            self._append(data, own=True)
+            self._at_line_start = data.endswith(b"\n")
 
     def say(self, text: str) -> None:
         """Add a line of the runner's own, between the script's lines rather than inside one."""
@@ -154,10 +161,14 @@ class JobLog:
         with self._changed:
             return self._sent == self._spool.size
 
-    def _append(self, data: bytes) -> None:
-        pending_before = self._spool.size - self._sent
+    def _append(self, data: bytes, *, own: bool = False) -> None:
+        start = self._spool.size
+        pending_before = start - self._sent
         self._spool.append(data)
         moment, end = time.monotonic(), self._spool.size
+        if own:
+            begin = self._own.pop()[0] if self._own and self._own[-1][1] == start else start
+            self._own.append((begin, end))
         if self._marks and moment - self._marks[-1].first < _MARK_S:
             self._marks[-1].end, self._marks[-1].last = end, now()
         else:
@@ -173,7 +184,7 @@ class JobLog:
     def _append_messages(self) -> None:
         lines, self._messages = self._messages, []
         text = "".join(f"runctl: {line}\n" for line in lines).encode()
-        self._append(text if self._at_line_start else b"\n" + text)
+        self._append(text if self._at_line_start else b"\n" + text, own=True)
         self._at_line_start = True
 
     def _messages_are_old(self) -> bool:
@@ -184,14 +195,14 @@ class JobLog:
             with self._changed:
                 if not self._wait_until_due():
                     return
-                data = self._cut()
+                data, own = self._cut()
                 end = self._sent + len(data)
                 while len(self._marks) > 1 and self._marks[0].end < end:
                     self._marks.popleft()
                 read_at = self._marks[0].last
                 self._tokens.take()
                 self._flushed_at = time.monotonic()
-            if not self._put_chunk(data, read_at):
+            if not self._put_chunk(data, read_at, own=own):
                 return
             with self._changed:
                 self._spool.release(end)
@@ -223,19 +234,30 @@ class JobLog:
             return quick
         return max(quick, self._flushed_at + self._pacing.flush_s)
 
-    def _cut(self) -> bytes:
-        """Return the next chunk's bytes; a chunk of full size ends with a line if one ends near."""
-        data = self._spool.read(self._sent, MOST_CHUNK_BYTES)
-        if len(data) == MOST_CHUNK_BYTES:
-            end = data.rfind(b"\n", len(data) - _LINE_END_WITHIN) + 1
-            if end:
-                return data[:end]
-        return data
+    def _cut(self) -> tuple[bytes, bool]:
+        """Return the next chunk's bytes, and whether they are the runner's own.
 
-    def _put_chunk(self, data: bytes, read_at: datetime) -> bool:
+        The script's bytes and the runner's never share a chunk, so that a reader can tell them apart. A chunk of
+        full size ends with a line if one ends near.
+        """
+        while self._own and self._own[0][1] <= self._sent:
+            self._own.popleft()
+        start, end = self._own[0] if self._own else (self._spool.size, self._spool.size)
+        own = start <= self._sent < end
+        limit = (end if own else start) - self._sent
+        data = self._spool.read(self._sent, min(MOST_CHUNK_BYTES, limit))
+        if len(data) == MOST_CHUNK_BYTES:
+            line_end = data.rfind(b"\n", len(data) - _LINE_END_WITHIN) + 1
+            if line_end:
+                return data[:line_end], own
+        return data, own
+
+    def _put_chunk(self, data: bytes, read_at: datetime, *, own: bool) -> bool:
         """Store a chunk, whatever it takes; False when told to give up."""
         key = self._keys.chunk(self._chunks)
         metadata = {CHUNK_OFFSET: str(self._sent), CHUNK_TIME: to_iso(read_at)}
+        if own:
+            metadata[CHUNK_ORIGIN] = RUNNER
         backoff = Backoff()
         while True:
             try:

@@ -210,7 +210,8 @@ def main() -> None:
         finally:
             service.stop(home)
     cores = os.cpu_count()
-    title = f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
+    machine = f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
+    title = f"{datetime.now(UTC):%Y-%m-%d}, {machine}"
     table = Table("what", "min / median / max", "beside it", "aim", title=title)
     for row in rows:
         table.add_row(*row)

@@ -55,6 +55,8 @@ _UNKNOWN_KEY = frozenset(
     }
 )
 
+_MOST_MESSAGE = 300
+
 _LOGIN_AGAIN = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"})
 
 
@@ -79,7 +81,8 @@ def code_of(error: ClientError) -> str:
 def masked(text: str) -> str:
     """Return `text` without account numbers and encoded blobs: it may end up in a saved notebook."""
     text = re.sub(r"\b\d{12}\b", "************", text)
-    return re.sub(r"\s*Encoded authorization failure message: \S+", "", text)
+    text = re.sub(r"\s*Encoded authorization failure message: \S+", "", text)
+    return text if len(text) <= _MOST_MESSAGE else text[:_MOST_MESSAGE] + "…"
 
 
 def translated(error: ClientError, action: str) -> RunctlError:

@@ -46,7 +46,7 @@ def on_demand_price(instance_type: str, region: str | None) -> Price | None:
     per_hour = entry["price"].get(region) if entry else None
     if per_hour is None:
         return None
-    return Price(float(per_hour), f"shipped table of list prices, as of {_table()['as_of']}")
+    return Price(float(per_hour), f"list price in the table shipped with runctl ({_table()['source'].split(' ')[0]})")
 
 
 def type_facts(instance_type: str) -> TypeFacts | None:

@@ -171,9 +171,9 @@ class Job:
             self.launching.result(timeout)
         return self.refresh()
 
-    def logs(self, *, follow: bool = False, tail: int | None = None) -> Log:
-        """Return the log; iterate over its bytes, or take `Log.text`."""
-        return Log(self, follow=follow, tail=tail)
+    def logs(self, *, follow: bool = False, tail: int | None = None, script_only: bool = False) -> Log:
+        """Return the log; iterate over its bytes, or take `Log.text`. See `Log` for the parameters."""
+        return Log(self, follow=follow, tail=tail, script_only=script_only)
 
     def wait(self, timeout: float | None = None) -> Job:
         """Wait for the job's end, whatever it is.

@@ -239,8 +239,9 @@ class Jobs:
             self.record.update(Seen(spec, 1, queued, None), queued)
             self._note_boot(spec.id, self._target.start(spec, place))
         except Exception as error:  # noqa: BLE001 - whatever it was, the record and the caller must learn of it
-            launching.set_exception(error)
+            # The record first: whoever waits for the launch may end this process the moment it is over.
             self._note_failure(job, spec, error)
+            launching.set_exception(error)
         else:
             launching.set_result(None)
 

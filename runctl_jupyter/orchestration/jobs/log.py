@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.run_record import AttemptKeys, NotFound, StoreError
+from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, RUNNER
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.job import Job
@@ -28,10 +29,13 @@ class Log:
         Go on until the job has ended; otherwise stop at what there is.
     tail
         Begin with the last so many lines.
+    script_only
+        Leave out the runner's own lines (installations, checkpoints saved): what remains is what the script printed,
+        byte for byte.
     """
 
-    def __init__(self, job: Job, *, follow: bool = False, tail: int | None = None) -> None:
-        self._job, self._follow, self._tail = job, follow, tail
+    def __init__(self, job: Job, *, follow: bool = False, tail: int | None = None, script_only: bool = False) -> None:
+        self._job, self._follow, self._tail, self._script_only = job, follow, tail, script_only
 
     def __iter__(self) -> Iterator[bytes]:
         keys = AttemptKeys(self._job.id, self._job.attempt)
@@ -44,7 +48,8 @@ class Log:
             data = self._chunk(keys, seq)
             if data is not None:
                 seq += 1
-                yield data
+                if data:
+                    yield data
             elif not self._follow or not self._await_more(keys, seq):
                 return
 
@@ -63,7 +68,8 @@ class Log:
 
     def _chunk(self, keys: AttemptKeys, seq: int) -> bytes | None:
         try:
-            return self._job.record.store.get(keys.chunk(seq)).data
+            found = self._job.record.store.get(keys.chunk(seq))
+            return b"" if self._script_only and found.metadata.get(CHUNK_ORIGIN) == RUNNER else found.data
         except NotFound:
             return None
         except StoreError as error:
@@ -98,7 +104,8 @@ class Log:
         while seq > 0 and found.count(b"\n") <= count:
             seq -= 1
             found = (self._chunk(keys, seq) or b"") + found
-        lines = found.splitlines(keepends=True)
+        # Only a line feed ends a line: a bar's carriage returns redraw one.
+        lines = re.findall(rb"[^\n]*\n|[^\n]+", found)
         return end, b"".join(lines[len(lines) - count :] if count < len(lines) else lines)
 
 

@@ -8,7 +8,7 @@ import string
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -86,7 +86,7 @@ class Account:
             return SigningKey(key.secret_access_key)
         with self._lock:
             session = self._sessions.get(access_key_id)
-        if session is None or session.expiration.replace(tzinfo=timezone.utc) < datetime.now(timezone.utc):
+        if session is None or session.expiration.replace(tzinfo=UTC) < datetime.now(UTC):
             return None
         return SigningKey(session.secret_access_key, session.session_token)
 
@@ -102,7 +102,9 @@ class Account:
 
     @staticmethod
     def _documents(inline: Mapping[str, str], managed: Mapping[str, Any]) -> tuple[Document, ...]:
-        attached = (version.document for policy in managed.values() for version in policy.versions if version.is_default)
+        attached = (
+            version.document for policy in managed.values() for version in policy.versions if version.is_default
+        )
         return tuple(_parsed(document) for document in (*inline.values(), *attached))
 
     def profile_roles(self, profile_name: str) -> Sequence[Any]:
@@ -112,9 +114,11 @@ class Account:
         except NotFoundException:
             return []
 
-    def role_credentials(self, profile_arn: str, session_name: str, current: RoleCredentials | None) -> RoleCredentials | None:
+    def role_credentials(
+        self, profile_arn: str, session_name: str, current: RoleCredentials | None
+    ) -> RoleCredentials | None:
         """Give credentials of a profile's role for one instance; `current` again while it is fresh enough."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         if current is not None and datetime.fromisoformat(current.expires_at) - now > ROLE_RENEWAL:
             return current
         roles = self.profile_roles(profile_arn.rpartition("/")[2])

@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -100,7 +100,7 @@ class Application:
 
     def _authorized(self, call: ServiceCall, request: HttpRequest, protocol: str) -> Principal:
         try:
-            scope: SignedScope = check_signature(request, self._account.key_of, datetime.now(timezone.utc))
+            scope: SignedScope = check_signature(request, self._account.key_of, datetime.now(UTC))
         except SignatureError as error:
             raise signature_error(error, protocol) from error
         principal = self._account.principal_of(scope.access_key_id)

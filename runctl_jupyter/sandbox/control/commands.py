@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runctl_jupyter.sandbox.control.machines import Machine, Machines
@@ -81,7 +81,7 @@ class Command:
 
     request: CommandRequest
     command_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    requested_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    requested_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     visible_from: float = 0.0
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
@@ -191,15 +191,15 @@ class Commands:
                 waiting = invocation.status == "Pending"
                 invocation.status = invocation.details = "Cancelled" if waiting else "Cancelling"
                 if waiting:
-                    invocation.ended_at = datetime.now(timezone.utc)
+                    invocation.ended_at = datetime.now(UTC)
             if script is not None:
                 script.cancel()
 
     def _expire(self, command: Command, invocation: Invocation) -> None:
-        """What was never delivered ends when its delivery timeout is over."""
+        """End what was never delivered when its delivery timeout is over."""
         limit = command.requested_at + timedelta(seconds=command.request.delivery_timeout_s)
         with self._lock:
-            if invocation.status == "Pending" and datetime.now(timezone.utc) > limit:
+            if invocation.status == "Pending" and datetime.now(UTC) > limit:
                 invocation.status, invocation.details = "TimedOut", "DeliveryTimedOut"
 
     def _execute(self, command: Command, invocation: Invocation) -> None:
@@ -210,7 +210,7 @@ class Commands:
             if invocation.status != "Pending":
                 return
             invocation.status = invocation.details = "InProgress"
-            invocation.started_at = datetime.now(timezone.utc)
+            invocation.started_at = datetime.now(UTC)
         request = command.request
         shell_script = ShellScript(
             command.command_id,
@@ -245,5 +245,5 @@ class Commands:
             invocation.response_code = result.exit_code
             invocation.stdout = cut(result.stdout, STDOUT_CHARACTERS, STDOUT_CUT)
             invocation.stderr = cut(result.stderr, STDERR_CHARACTERS, STDERR_CUT)
-            invocation.ended_at = datetime.now(timezone.utc)
+            invocation.ended_at = datetime.now(UTC)
             invocation.status, invocation.details = words

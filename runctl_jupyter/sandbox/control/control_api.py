@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
@@ -80,7 +80,7 @@ class ControlApi:
             seconds = self._fleet.settings.spot_notice_s if notice is None else float(notice)
         except ValueError:
             raise ControlError(400, f"notice is a number of seconds, not {notice!r}") from None
-        at = (datetime.now(timezone.utc) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
         machine.host.announce_spot_interruption("terminate", at)
         request.set_status(spot.NO_CAPACITY)
         self._fleet.save(instance_id)

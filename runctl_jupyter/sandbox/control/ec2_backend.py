@@ -43,7 +43,8 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
         text = f"The instance ID '{instance_ids[0]}' does not exist"
     else:
         text = f"The instance IDs '{', '.join(instance_ids)}' do not exist"
-    return refuse("InvalidInstanceID.NotFound", text)
+    found: Exception = refuse("InvalidInstanceID.NotFound", text)
+    return found
 
 
 class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
@@ -62,7 +63,8 @@ class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
             raise refuse("InvalidAMIID.Malformed", f'Invalid id: "{image_id}" (expecting "ami-...")')
         if image_id not in self.amis:
             raise refuse("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
-        return self.amis[image_id]
+        found: SandboxAmi = self.amis[image_id]
+        return found
 
     def machines_of(self, instance_ids: Sequence[str]) -> list[Machine]:
         """Give the machines of ids; one id that is malformed or unknown refuses them all."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -174,11 +174,12 @@ class SandboxEC2Response(EC2Response):  # type: ignore[misc]
                 raise refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
             raise refuse(
                 "InstanceLimitExceeded",
-                f"You have requested more instances ({least + limit - left}) than your current instance limit of {limit} "
-                "allows for the specified instance type. Please visit http://aws.amazon.com/contact-us/ec2-request to "
+                f"You have requested more instances ({least + limit - left}) than your current instance limit "
+                f"of {limit} allows for the specified instance type. Please visit "
+                "http://aws.amazon.com/contact-us/ec2-request to "
                 "request an adjustment to this limit.",
             )
-        return min(most, left)
+        return int(min(most, left))
 
     def describe_instances(self) -> ActionResult:
         """DescribeInstances, with EC2's range of MaxResults."""
@@ -228,7 +229,7 @@ class SandboxEC2Response(EC2Response):  # type: ignore[misc]
         output = machine.host.console_output().decode("utf-8", "replace")
         return ActionResult({
             "InstanceId": machine.id,
-            "Timestamp": datetime.now(timezone.utc),
+            "Timestamp": datetime.now(UTC),
             "Output": Base64EncodedString.from_raw_string(output),
         })  # fmt: skip
 

@@ -108,7 +108,7 @@ class Fleet:
             before = machine.state
             # As when a host fails: an on-demand instance is stopped and keeps its disk, a Spot Instance is gone.
             ends = machine.instance.lifecycle == "spot"
-            if before == "terminated" or before == "stopped":
+            if before in {"terminated", "stopped"}:
                 self.machines.add(machine)
             elif before == "shutting-down" or ends:
                 self.lost_at_restart.append(f"instance {instance_id} was {before} and is terminated now, with its disk")
@@ -194,7 +194,9 @@ class Fleet:
         elif launch.profile_arn:
             backend.associate_iam_instance_profile(instance_id, iam_instance_profile_arn=launch.profile_arn)
         if record["spot"]:
-            request = add_spot_request(backend, instance, record["spot"]["id"], launch.spot_price, record["spot"]["tags"])
+            request = add_spot_request(
+                backend, instance, record["spot"]["id"], launch.spot_price, record["spot"]["tags"]
+            )
             request.state = record["spot"]["state"]
             request.set_status(tuple(record["spot"]["status"]))
         self._launches[instance_id] = launch

@@ -7,7 +7,7 @@ Amazon Linux's pages on public parameters); the ids are the sandbox's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.ec2.models.amis import Ami
@@ -105,6 +105,6 @@ def publish_parameters() -> None:
                 Parameter(
                     account_id=ACCOUNT_ID, name=name, value=image.image_id, parameter_type="String",
                     description=None, allowed_pattern=None, keyid=None, version=1, data_type="aws:ec2:image",
-                    last_modified_date=datetime.now(timezone.utc),
+                    last_modified_date=datetime.now(UTC),
                 )
             )  # fmt: skip

@@ -181,9 +181,10 @@ def block_devices(request: Request, image: Any) -> list[dict[str, Any]]:
         mapping = given.get(name, {})
         if not _DEVICE_NAME.fullmatch(name):
             raise invalid_value(f"Invalid device name {name}")
-        defaults = root["Ebs"] if name == root["DeviceName"] else {"DeleteOnTermination": False, "VolumeType": "gp3"}
+        added: Mapping[str, Any] = {"DeleteOnTermination": False, "VolumeType": "gp3"}
+        defaults = root["Ebs"] if name == root["DeviceName"] else added
         ebs = {**defaults, **(mapping.get("Ebs") or {})}
-        _check_volume(name, ebs, least_gib=defaults.get("VolumeSize", 0))
+        _check_volume(name, ebs, least_gib=int(defaults.get("VolumeSize") or 0))
         complete.append({"DeviceName": name, "Ebs": ebs})
     return complete
 
@@ -212,10 +213,14 @@ def _check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
         if kind == "gp3" and iops > max(3_000, 500 * size):
             raise invalid_value(f"Iops to volume size ratio of {iops / size:.0f} is too high; maximum is 500.")
     if throughput is not None:
-        low, high = _GP3_THROUGHPUT_MIB
-        if kind != "gp3":
-            raise refuse("InvalidParameterCombination", f"The parameter throughput is not supported for {kind} volumes.")
-        if not low <= throughput <= high:
-            raise invalid_value(f"Volume throughput of {throughput} is invalid; valid values are {low}-{high} MiB/s.")
-        if throughput > 0.25 * (iops or 3_000):
-            raise invalid_value("Throughput (MiBps) to iops ratio is too high; maximum is 0.25 MiBps per iops.")
+        _check_throughput(kind, throughput, iops)
+
+
+def _check_throughput(kind: str, throughput: int, iops: int | None) -> None:
+    low, high = _GP3_THROUGHPUT_MIB
+    if kind != "gp3":
+        raise refuse("InvalidParameterCombination", f"The parameter throughput is not supported for {kind} volumes.")
+    if not low <= throughput <= high:
+        raise invalid_value(f"Volume throughput of {throughput} is invalid; valid values are {low}-{high} MiB/s.")
+    if throughput > 0.25 * (iops or 3_000):
+        raise invalid_value("Throughput (MiBps) to iops ratio is too high; maximum is 0.25 MiBps per iops.")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runctl_jupyter.sandbox.control.settings import Settings
@@ -37,7 +37,7 @@ class Reason:
 
 def user_initiated() -> Reason:
     """Somebody called StopInstances or TerminateInstances."""
-    when = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} GMT"
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT"
     return Reason("Client.UserInitiatedShutdown", "User initiated shutdown", f"User initiated ({when})")
 
 
@@ -129,7 +129,7 @@ class Machines:
 
     def forget_ended(self) -> list[str]:
         """Drop machines that ended long ago and give their ids."""
-        horizon = datetime.now(timezone.utc) - DESCRIBABLE_AFTER_END
+        horizon = datetime.now(UTC) - DESCRIBABLE_AFTER_END
         with self._lock:
             gone = [one.id for one in self._machines.values() if one.ended_at is not None and one.ended_at < horizon]
             for instance_id in gone:
@@ -237,7 +237,7 @@ class Machines:
             kept = machine.instance.state_reason, machine.instance._reason  # noqa: SLF001
             self._on_end(machine)
             machine.instance.state_reason, machine.instance._reason = kept  # noqa: SLF001
-            machine.ended_at = datetime.now(timezone.utc)
+            machine.ended_at = datetime.now(UTC)
             self._set_state(machine, "terminated", reason)
 
     def _set_state(self, machine: Machine, name: str, reason: Reason | None) -> None:

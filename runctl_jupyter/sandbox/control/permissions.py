@@ -139,7 +139,7 @@ def _ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory)
 
 
 def _created(action: str, tags_by_kind: Mapping[str, Tags], kinds: Sequence[str]) -> Iterator[Permission]:
-    """Creating with tags asks for the action on each new resource and for CreateTags on each tagged one."""
+    """Ask for the action on each new resource, and for CreateTags on each that is tagged."""
     for kind in kinds:
         context = _tag_context("aws:RequestTag", tags_by_kind.get(kind, {}))
         yield Permission(f"ec2:{action}", ec2_arn("*", kind), context)

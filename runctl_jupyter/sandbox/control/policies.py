@@ -73,9 +73,9 @@ def _matches(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": lambda wanted, actual: wanted == actual,
     "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
-    "StringLike": lambda wanted, actual: _matches(wanted, actual),
-    "ArnEquals": lambda wanted, actual: _matches(wanted, actual),
-    "ArnLike": lambda wanted, actual: _matches(wanted, actual),
+    "StringLike": _matches,
+    "ArnEquals": _matches,
+    "ArnLike": _matches,
     "Bool": lambda wanted, actual: wanted.lower() == actual.lower(),
 }
 _NEGATIONS = {"StringNotEquals": "StringEquals", "StringNotLike": "StringLike", "ArnNotLike": "ArnLike"}
@@ -160,7 +160,7 @@ def user_policy() -> dict[str, Any]:
 
 
 def instance_role_policy() -> dict[str, Any]:
-    """What runs on an instance: the SSM agent's own calls and the bucket. No ec2, no iam."""
+    """Allow what runs on an instance the SSM agent's own calls and the bucket: no ec2, no iam."""
     return {"Version": "2012-10-17", "Statement": [
         _statement("Agent", [
             "ssm:UpdateInstanceInformation", "ssm:ListInstanceAssociations", "ssm:ListAssociations",

@@ -87,7 +87,9 @@ _SIGNATURE_ERRORS = {
         SignatureError.MISMATCH: ServiceError("InvalidSignatureException", _MISMATCH),
     },
     "query": {
-        SignatureError.MISSING: ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", 403),
+        SignatureError.MISSING: ServiceError(
+            "MissingAuthenticationToken", "Request is missing Authentication Token", 403
+        ),
         SignatureError.UNKNOWN_KEY: ServiceError("InvalidClientTokenId", _INVALID_TOKEN, 403),
         SignatureError.BAD_TOKEN: ServiceError("InvalidClientTokenId", _INVALID_TOKEN, 403),
         SignatureError.EXPIRED: ServiceError("RequestExpired", "Request has expired", 400),
@@ -102,7 +104,9 @@ def denied(principal_arn: str, action: str, resource: str, protocol: str) -> Ser
     who = f"User: {principal_arn} is not authorized to perform: {action}{on}"
     message = f"{who} because no identity-based policy allows the {action} action"
     if protocol == "ec2":
-        return ServiceError("UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", 403)
+        return ServiceError(
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", 403
+        )
     if protocol == "json":
         return ServiceError("AccessDeniedException", message, 400)
     return ServiceError("AccessDenied", message, 403)

@@ -1,4 +1,4 @@
-"""Signature Version 4: is a request signed by a key of this account?
+"""Signature Version 4: whether a request is signed by a key of this account.
 
 Source: IAM User Guide, "Create a signed AWS API request", and S3 API reference, "Authenticating Requests".
 Header and presigned (query) signatures are checked; the payload hash is taken as the client signed it.
@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -110,7 +110,7 @@ def check_signature(request: HttpRequest, key_of: Callable[[str], SigningKey | N
 
 def _check_age(claim: _Claim, now: datetime) -> None:
     try:
-        signed_at = datetime.strptime(claim.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+        signed_at = datetime.strptime(claim.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         raise SignatureError(SignatureError.MISMATCH, claim.scope.access_key_id) from None
     if not signed_at - CLOCK_SKEW <= now <= signed_at + claim.lifetime:
@@ -120,9 +120,7 @@ def _check_age(claim: _Claim, now: datetime) -> None:
 def _claim(request: HttpRequest) -> _Claim | None:
     authorization = request.headers.get("authorization", "")
     if authorization.startswith(ALGORITHM):
-        fields = dict(
-            part.strip().partition("=")[::2] for part in authorization.removeprefix(ALGORITHM).split(",")
-        )
+        fields = dict(part.strip().partition("=")[::2] for part in authorization.removeprefix(ALGORITHM).split(","))
         token = request.headers.get("x-amz-security-token")
         timestamp, lifetime = request.headers.get("x-amz-date", ""), CLOCK_SKEW
         names = ("Credential", "SignedHeaders", "Signature")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.ec2.exceptions import FilterNotImplementedError
@@ -35,7 +35,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         self.state = "active"
         self.product_description = "Linux/UNIX"
         self.instance_interruption_behavior = "terminate"
-        self.create_time = datetime.now(timezone.utc)
+        self.create_time = datetime.now(UTC)
         self.launched_availability_zone = instance.placement.zone
         self.launch_specification = {
             "ImageId": instance.image_id,
@@ -47,7 +47,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
 
     def set_status(self, status: tuple[str, str]) -> None:
         """Set status code and message, now."""
-        self.status = {"Code": status[0], "Message": status[1], "UpdateTime": datetime.now(timezone.utc)}
+        self.status = {"Code": status[0], "Message": status[1], "UpdateTime": datetime.now(UTC)}
 
     def close(self, status: tuple[str, str] | None = None) -> None:
         """End the request with its instance; a reclaim that was announced before keeps its status."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from moto.core.exceptions import ServiceException
@@ -156,7 +156,9 @@ class SandboxSSMResponse(SimpleSystemManagerResponse):  # type: ignore[misc]
     def list_commands(self) -> ActionResult:
         """ListCommands."""
         instance_id = self._get_param("InstanceId")
-        rows = [_command(one) for one in self._chosen_commands() if instance_id is None or instance_id in one.invocations]
+        rows = [
+            _command(one) for one in self._chosen_commands() if instance_id is None or instance_id in one.invocations
+        ]
         page, token = _page(rows, int(self._get_param("MaxResults") or 50), self._get_param("NextToken"))
         return ActionResult({"Commands": page, "NextToken": token})
 
@@ -215,7 +217,7 @@ def _information(machine: Machine) -> dict[str, Any]:
     return {
         "InstanceId": machine.id,
         "PingStatus": "Online",
-        "LastPingDateTime": datetime.now(timezone.utc),
+        "LastPingDateTime": datetime.now(UTC),
         "AgentVersion": AGENT_VERSION,
         "IsLatestVersion": True,
         "PlatformType": "Linux",

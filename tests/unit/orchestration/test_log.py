@@ -24,7 +24,8 @@ def job_with(tmp_path: Path, chunks: list[bytes], state: JobState = JobState.SUC
     status = Status("j", 1, state, updated_at=to_iso(now()), log_chunks=len(chunks), log_bytes=sum(map(len, chunks)))
     record.update(Seen(spec, 1, status, None), status)
     for seq, data in enumerate(chunks):
-        record.store.put(AttemptKeys("j", 1).chunk(seq), data)
+        own = {"origin": "runner"} if data.startswith(b"runctl: ") else None
+        record.store.put(AttemptKeys("j", 1).chunk(seq), data, metadata=own)
     return Job(record, LocalTarget(record.store, tmp_path), Checkpoints(record, str), record.look("j"))
 
 
@@ -44,6 +45,18 @@ def test_chunks_beyond_the_last_heartbeat_are_read_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("tail", "expected"), [(1, b"3"), (2, b"2\n3"), (3, b"1\n2\n3"), (9, b"1\n2\n3"), (0, b"")])
 def test_tail(tmp_path: Path, tail: int, expected: bytes) -> None:
     assert job_with(tmp_path, [b"1\n", b"2", b"\n", b"3"]).logs(tail=tail).read() == expected
+
+
+def test_what_the_script_printed_and_nothing_else(tmp_path: Path) -> None:
+    chunks = [b"runctl: installing\n", b"a", b"runctl: checkpoint saved\n", b"b\n"]
+    job = job_with(tmp_path, chunks)
+    assert job.logs(script_only=True).read() == b"ab\n"
+    assert job.logs(script_only=True, follow=True).read() == b"ab\n"
+    assert job.logs().read() == b"".join(chunks)
+
+
+def test_a_bar_is_one_line_of_a_tail(tmp_path: Path) -> None:
+    assert job_with(tmp_path, [b"a\n1%\r2%\r3%\nb\n"]).logs(tail=2).read() == b"1%\r2%\r3%\nb\n"
 
 
 def test_an_empty_log(tmp_path: Path) -> None:
