@@ -49,12 +49,11 @@ def list_instances(request: Request, everything: bool) -> Listing[Instance]:
 
 @click.command()
 @click.argument("instance", metavar="ID", type=INSTANCE)
-@click.option("--wait", is_flag=True, help="Return when it can take a job.")
 @json_option
 @pass_request
-def start(request: Request, instance: str, wait: bool) -> Instance:
-    """Start a stopped instance; ID is its id or name."""
-    return request.runctl().instances.start(instance, wait=wait)
+def start(request: Request, instance: str) -> Instance:
+    """Start a stopped instance and wait until it takes jobs."""
+    return request.runctl().instances.start(instance)
 
 
 @click.command()

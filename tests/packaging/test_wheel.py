@@ -70,8 +70,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     env = without_node(folder)
     sdist = build("sdist", checkout, folder, env)
 
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     no_npm = {"YARN_NPM_REGISTRY_SERVER": "http://127.0.0.1:9", "YARN_GLOBAL_FOLDER": str(folder / "no-cache")}
     wheel = build("wheel", unpacked, folder, env | no_npm)

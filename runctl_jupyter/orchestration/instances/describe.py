@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.prices import cost_between, on_demand_price
 from runctl_jupyter.orchestration.listing import Column
 from runctl_jupyter.orchestration.model import Instance
 from runctl_jupyter.orchestration.units import age_text, money_text, rate_text
-from runctl_jupyter.run_record import from_iso, now
+from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 TAG_MANAGED = "runctl:managed"
 TAG_OWNER = "runctl:owner"
-TAG_EXPIRES = "runctl:expires"
+TAG_TTL = "runctl:ttl"
+"""Seconds that the machine lives after each start; its end is the start plus this."""
 TAG_JOB = "runctl:job"
 
 LIVE = ("pending", "running", "stopping", "stopped")
@@ -39,7 +40,7 @@ def to_instance(described: InstanceTypeDef) -> Instance:
     price = None if spot else on_demand_price(described["InstanceType"], zone[:-1])
     per_hour = price.per_hour if price else None
     running = state in ("pending", "running")
-    expires = tags.get(TAG_EXPIRES)
+    ttl = tags.get(TAG_TTL)
     return Instance(
         id=described["InstanceId"],
         name=tags.get("Name", ""),
@@ -53,7 +54,7 @@ def to_instance(described: InstanceTypeDef) -> Instance:
         tags=tags,
         private_ip=described.get("PrivateIpAddress"),
         owner=tags.get(TAG_OWNER, ""),
-        expires_at=from_iso(expires) if expires else None,
+        expires_at=launched + timedelta(seconds=float(ttl)) if ttl else None,
         state_reason=described.get("StateReason", {}).get("Message", ""),
     )
 

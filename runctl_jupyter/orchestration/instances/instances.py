@@ -18,10 +18,12 @@ from runctl_jupyter.orchestration.instances.describe import (
     LIVE,
     TAG_JOB,
     TAG_MANAGED,
+    TAG_TTL,
     is_ours,
     to_instance,
 )
 from runctl_jupyter.orchestration.instances.launch import Launcher, Wish
+from runctl_jupyter.orchestration.instances.user_data import time_limit
 from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import Instance, LaunchPlan
 from runctl_jupyter.orchestration.waiting import wait_until
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 Until = Literal["ready", "running", "stopped", "terminated"]
 
 _WAIT_S = 600.0
+_ARM_S = 60.0
 _LEADS_TO = {
     "ready": ("pending", "running"),
     "running": ("pending", "running"),
@@ -133,26 +136,33 @@ class Instances:
             )
         return live[0]
 
-    def start(self, ref: str, *, wait: bool = False) -> Instance:
-        """Start a stopped instance; one that runs already stays as it is."""
+    def start(self, ref: str) -> Instance:
+        """Start a stopped instance and wait until it takes commands; one that runs already stays as it is.
+
+        A stop forgets the machine's time limit, so it is armed again: that takes a machine that can be told.
+        """
         instance = self.get(ref)
-        if instance.state not in ("running", "pending"):
-            if instance.state == "stopping":
-                self.wait(instance.id, until="stopped")
-            elif instance.state != "stopped":
-                raise InstanceNotReady(
-                    f"{_label(instance)} is {instance.state} and cannot be started.",
-                    "Launch a new one: runctl create TYPE",
-                )
-            self._ec2.start(instance.id)
-            wait_until(
-                lambda: self.get(instance.id),
-                lambda seen: seen.state != "stopped",
-                timeout=30,
-                what=f"{_label(instance)} was told to start, but EC2 still says stopped.",
-                to_resolve="Look again in a moment: runctl list",
+        if instance.state in ("running", "pending"):
+            return self.wait(instance.id)
+        if instance.state == "stopping":
+            self.wait(instance.id, until="stopped")
+        elif instance.state != "stopped":
+            raise InstanceNotReady(
+                f"{_label(instance)} is {instance.state} and cannot be started.",
+                "Launch a new one: runctl create TYPE",
             )
-        return self.wait(instance.id) if wait else self.get(instance.id)
+        self._ec2.start(instance.id)
+        wait_until(
+            lambda: self.get(instance.id),
+            lambda seen: seen.state != "stopped",
+            timeout=30,
+            what=f"{_label(instance)} was told to start, but EC2 still says stopped.",
+            to_resolve="Look again in a moment: runctl list",
+        )
+        started = self.wait(instance.id)
+        ttl_s = float(started.tags.get(TAG_TTL, self._settings.ttl))
+        self._ssm.run(started.id, time_limit(ttl_s), timeout=_ARM_S)
+        return started
 
     def stop(self, ref: str, *, wait: bool = False, force: bool = False) -> Instance:
         """Stop an instance: its disk stays (and is billed), processes and instance store are lost."""
@@ -225,7 +235,7 @@ class Instances:
         if instance.state in ("stopped", "stopping"):
             raise InstanceNotReady(
                 f"{_label(instance)} is {instance.state}; a job needs it running.",
-                f"Start it: runctl start {ref} --wait",
+                f"Start it: runctl start {ref}",
             )
         if instance.state in ("terminated", "shutting-down"):
             raise InstanceNotReady(

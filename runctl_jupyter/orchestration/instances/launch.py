@@ -6,15 +6,13 @@ import difflib
 import getpass
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import known_types, on_demand_price, type_facts
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
-from runctl_jupyter.orchestration.instances.describe import TAG_EXPIRES, TAG_JOB, TAG_MANAGED, TAG_OWNER
+from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_MANAGED, TAG_OWNER, TAG_TTL
 from runctl_jupyter.orchestration.instances.user_data import LIMIT_BYTES, user_data
 from runctl_jupyter.orchestration.model import LaunchPlan
-from runctl_jupyter.run_record import now, to_iso
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
@@ -190,7 +188,7 @@ class Launcher:
             "Name": wish.name,
             TAG_MANAGED: "true",
             TAG_OWNER: getpass.getuser(),
-            TAG_EXPIRES: to_iso(now() + timedelta(seconds=wish.ttl_s)),
+            TAG_TTL: str(int(wish.ttl_s)),
         }
         if wish.job_id:
             tags[TAG_JOB] = wish.job_id

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 _TTL = """\
 # The time limit comes first, so that it holds whatever else fails.
-systemd-run --unit=runctl-ttl --on-active={seconds}s shutdown -h now 2>/dev/null ||
+systemctl stop runctl-ttl.timer 2>/dev/null
+if ! systemd-run --unit=runctl-ttl --on-active={seconds}s shutdown -h now 2>/dev/null; then
   setsid sh -c 'sleep {seconds}; shutdown -h now' </dev/null >/dev/null 2>&1 &
+fi
 """
 
 _JOB = """\
@@ -19,6 +21,12 @@ then
 fi
 """
 
+
+def time_limit(ttl_s: float) -> str:
+    """Return a script that makes the machine power itself off in `ttl_s` seconds; a boot forgets an earlier one."""
+    return _TTL.format(seconds=int(ttl_s))
+
+
 LIMIT_BYTES = 16 * 1024
 """EC2 User Guide, "Run commands when you launch an EC2 instance with user data input"."""
 
@@ -31,7 +39,7 @@ def user_data(ttl_s: float, bootstrap: str | None = None) -> str:
     bootstrap
         Shell script that starts the job's runner; None for a machine that waits for work.
     """
-    text = "#!/bin/sh\n" + _TTL.format(seconds=int(ttl_s))
+    text = "#!/bin/sh\n" + time_limit(ttl_s)
     if bootstrap is not None:
         text += _JOB.format(bootstrap=bootstrap)
     return text

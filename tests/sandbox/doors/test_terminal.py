@@ -41,7 +41,7 @@ def test_a_machines_life(terminal: Any, machine: str) -> None:
     assert terminal.json("stop", "dev", "--wait")["state"] == "stopped"
     _, error = terminal.run("train", "nothing.py", "--on", "dev", status=2)
     assert len(error.splitlines()) == 2
-    assert terminal.json("start", "dev", "--wait")["state"] == "running"
+    assert terminal.json("start", "dev")["state"] == "running"
     assert terminal.json("status")["running_instances"] == 1
 
 

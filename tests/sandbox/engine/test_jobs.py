@@ -228,10 +228,23 @@ def test_a_stopped_machine_takes_no_job_and_starts_again(engine: Engine) -> None
         rc.instances.create("m5.large", name="stops")
     assert rc.instances.stop("stops", wait=True).state == "stopped"
     nothing_happens(rc, lambda: rc.jobs.train("t.py", on="stops"), InstanceNotReady, "is stopped")
-    assert rc.instances.start("stops", wait=True).state == "running"
+    assert rc.instances.start("stops").state == "running"
     assert job_of(rc.jobs.train("t.py", on="stops")).wait(60).state is JobState.SUCCEEDED
     assert rc.instances.terminate("stops", wait=True).state == "terminated"
     nothing_happens(rc, lambda: rc.jobs.train("t.py", on=instance.id), InstanceNotReady, "terminated")
+
+
+def test_the_time_limit_ends_the_machine_also_after_a_start(engine: Engine) -> None:
+    rc = engine({})
+    short = rc.instances.create("m5.large", ttl=2.0, wait=True)
+    assert isinstance(short, Instance)
+    assert short.expires_at is not None
+    rc.instances.wait(short.id, until="terminated", timeout=30)
+    again = rc.instances.create("m5.large", ttl=6.0, wait=True)
+    assert isinstance(again, Instance)
+    rc.instances.stop(again.id, wait=True)
+    assert rc.instances.start(again.id).state == "running"
+    rc.instances.wait(again.id, until="terminated", timeout=30)
 
 
 def test_a_machine_without_our_tag_is_not_ours(dev: Instance, boto: Boto) -> None:

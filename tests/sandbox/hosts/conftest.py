@@ -43,6 +43,13 @@ def obstacle_to_isolated() -> str | None:
         shutil.rmtree(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes an isolated machine directly, too."""
+    for item in items:
+        if "isolated" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.isolated)
+
+
 def require_isolated() -> None:
     obstacle = obstacle_to_isolated()
     if obstacle is None:
