@@ -150,11 +150,15 @@ class Job:
         return self._seen.status.checkpoint_count
 
     def refresh(self) -> Job:
-        """Read the state anew, and settle it when the runner is silent and its machine is gone."""
+        """Read the state anew, and settle it."""
+        with storage_errors(), suppress(NotFound):
+            # While the launch is under way the spec may not be there yet: then what we know stays true.
+            self._seen = self.record.look(self.id, self._seen.spec)
+        return self.settle()
+
+    def settle(self) -> Job:
+        """Write the end of a job whose runner is silent and whose machine is gone; asks nothing of any other."""
         with storage_errors():
-            with suppress(NotFound):
-                # While the launch is under way the spec may not be there yet: then what we know stays true.
-                self._seen = self.record.look(self.id, self._seen.spec)
             if judge(self.record, self._target, self._seen):
                 self._seen = self.record.look(self.id, self._seen.spec)
         return self

@@ -160,7 +160,7 @@ class Jobs:
         with storage_errors():
             ids = self.record.ids()[:limit]
             seen = [each for each in self.record.pool.map(self.record.try_look, ids) if each]
-            jobs = list(self.record.pool.map(lambda each: self._job(each).refresh(), seen))
+            jobs = list(self.record.pool.map(lambda each: self._job(each).settle(), seen))
         return Listing(jobs, _COLUMNS, "No jobs yet. Put %%runctl train over a cell, or: runctl train SCRIPT")
 
     def get(self, ref: str) -> Job:
@@ -181,11 +181,11 @@ class Jobs:
             if fitting:
                 seen = self.record.try_look(fitting[0])
                 if seen is not None:
-                    return self._job(seen).refresh()
+                    return self._job(seen).settle()
             for job_id in ids:
                 seen = self.record.try_look(job_id)
                 if seen is not None and seen.spec.name == ref:
-                    return self._job(seen).refresh()
+                    return self._job(seen).settle()
         raise JobNotFound(f"There is no job {ref!r}.", "See yours with: runctl jobs")
 
     def running_on(self, instance_id: str) -> Sequence[str]:
