@@ -9,7 +9,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { CommandIds } from './commandIds';
-import { insertTrainCell } from './insertTrainCell';
+import { insertTrainCell, TRAIN_CELL } from './insertTrainCell';
 
 /**
  * Adds the commands.
@@ -41,7 +41,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
     };
 
     commands.addCommand(CommandIds.insertTrainCell, {
-      label: trans.__('runctl: insert a %%runctl train cell'),
+      // As an argument: in the text itself a translation reads %% as one %.
+      label: trans.__('runctl: insert a %1 cell', TRAIN_CELL.trim()),
       caption: trans.__(
         'Insert a cell below the active one whose body runs as a job'
       ),

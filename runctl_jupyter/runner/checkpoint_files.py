@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-_UNFINISHED = (".tmp", ".part", ".partial", ".lock")
+_ON_ITS_WAY = (".tmp", ".part", ".partial")
+"""A file of such a name gets its real one when it is whole."""
+_UNFINISHED = (*_ON_ITS_WAY, ".lock")
 _FOLDER_MARKS = {
     "config.json": "huggingface",
     "trainer_state.json": "huggingface",
@@ -66,7 +68,9 @@ def candidates(folder: Path) -> list[Candidate]:
 
 
 def is_whole(candidate: Candidate) -> bool:
-    """Return False for a file whose own format says that its end is missing: its writer died."""
+    """Return False where a file is still under its temporary name, or its own format says that its end is missing."""
+    if any(path.name.endswith(_ON_ITS_WAY) for path in candidate.files):
+        return False
     return all(_file_is_whole(path, _FORMATS.get(path.suffix.lower(), "file")) for path in candidate.files)
 
 
@@ -109,7 +113,8 @@ def _walk(folder: Path, root: Path) -> Iterator[Candidate]:
 
 
 def _all_files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(Path(at, name) for at, _, names in os.walk(folder) for name in names))
+    found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    return tuple(sorted(path for path in found if not path.name.endswith(".lock") and path.is_file()))
 
 
 def _written_at(candidate: Candidate) -> float:

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -36,11 +37,20 @@ class _Sighting:
     at: float
 
 
+@dataclass(frozen=True)
+class _Unsure:
+    """A manifest that is being written, and the files it stands for."""
+
+    manifest: CheckpointManifest
+    fingerprint: Fingerprint
+
+
 class CheckpointUploader:
     """Watches the checkpoint folder of one attempt.
 
     A checkpoint is complete when two looks find it the same, none of the job's processes has it open for writing,
-    and its own format does not say otherwise.
+    and its own format does not say otherwise. What lies in the folder before the script starts, because it was
+    synced with the project, is not a checkpoint of this attempt unless the script writes it anew.
 
     Parameters
     ----------
@@ -57,11 +67,13 @@ class CheckpointUploader:
     ) -> None:
         self._store, self._keys, self._attempt, self._folder, self._say = store, keys, attempt, folder, say
         self._periodic = Periodic("checkpoints", lambda: scan_s, self._look)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._seen: dict[str, _Sighting] = {}
-        self._stored: dict[str, Fingerprint] = {}
+        self._stored = {c.name: found for c in candidates(folder) if (found := c.fingerprint()) is not None}
         self._half_written: set[tuple[int, int]] = set()
         self._seq = 0
+        self._unsure: Optional[_Unsure] = None
+        self._unpointed: Optional[CheckpointManifest] = None
 
     @property
     def count(self) -> int:
@@ -94,9 +106,13 @@ class CheckpointUploader:
                 self._say(f"checkpoint {candidate.name} is not whole, its writer was ended; it was not saved")
                 continue
             try:
-                persist(lambda c=candidate: self._store_one(c), until=until, pause=_pause)  # type: ignore[misc]
+                persist(partial(self._store_one, candidate), until=until, pause=_pause)
             except (StoreError, FileChanged, OSError) as error:
                 problems.append(f"checkpoint {candidate.name} was not stored: {error}")
+        try:
+            persist(self._settle, until=until, pause=_pause)
+        except StoreError as error:
+            problems.append(f"the pointer to the newest checkpoint was not moved: {error}")
         return problems
 
     def _is_half(self, candidate: Candidate) -> bool:
@@ -125,6 +141,7 @@ class CheckpointUploader:
     def _store_one(self, candidate: Candidate) -> None:
         """Upload the data, read it back, then write the manifest and move the pointer."""
         with self._lock:
+            self._settle()
             before = candidate.fingerprint()
             if before is None or before == self._stored.get(candidate.name):
                 return
@@ -149,20 +166,44 @@ class CheckpointUploader:
                 step=step,
                 metrics=metrics,
             )
-            self._publish(manifest)
-            self._stored[candidate.name] = before
-            self._seq += 1
-        self._say(f"checkpoint {manifest.name} saved, {_size(manifest.size)}, verified")
+            self._unsure = _Unsure(manifest, before)
+            try:
+                self._store.put(self._manifest_key(), manifest.to_json(), create_only=True)
+            except PreconditionFailed:
+                self._unsure = None  # not by this runner, which would have found it in `_settle`
+                raise
+            self._visible(self._unsure)
+            self._point()
 
-    def _publish(self, manifest: CheckpointManifest) -> None:
-        key = self._keys.checkpoint_manifest(manifest.attempt, manifest.seq)
-        try:
-            self._store.put(key, manifest.to_json(), create_only=True)
-        except PreconditionFailed:
-            # Ours, when an earlier try was carried out and its answer lost.
-            if self._store.get(key).data != manifest.to_json():
-                raise StoreError(f"{key} is there already and holds something else") from None
-        self._move_latest(manifest)
+    def _settle(self) -> None:
+        """Finish what an earlier try has begun.
+
+        If a manifest whose writing failed is there all the same, its checkpoint is visible, and its data must not
+        be written over by the next.
+        """
+        with self._lock:
+            if self._unsure is not None:
+                try:
+                    self._store.get(self._manifest_key())
+                    self._visible(self._unsure)
+                except NotFound:
+                    self._unsure = None
+            self._point()
+
+    def _visible(self, stored: _Unsure) -> None:
+        self._unsure = None
+        self._unpointed = stored.manifest
+        self._stored[stored.manifest.name] = stored.fingerprint
+        self._seq += 1
+        self._say(f"checkpoint {stored.manifest.name} saved, {_size(stored.manifest.size)}, verified")
+
+    def _manifest_key(self) -> str:
+        return self._keys.checkpoint_manifest(self._attempt, self._seq)
+
+    def _point(self) -> None:
+        if self._unpointed is not None:
+            self._move_latest(self._unpointed)
+            self._unpointed = None
 
     def _move_latest(self, manifest: CheckpointManifest) -> None:
         """Point to `manifest` unless the pointer is at a newer one already."""

@@ -15,6 +15,10 @@ class CodeError(Exception):
     """The project cannot be laid out as the spec says; the message is for people."""
 
 
+class DamagedBlob(CodeError):
+    """A blob has other bytes than its name, or the tree, promises."""
+
+
 def lay_out(store: FileStore, tree_sha256: str, blobs: Path, work: Path) -> CodeTree:
     """Write the project's files into `work`, fetching only packs that `blobs` has not.
 
@@ -25,11 +29,31 @@ def lay_out(store: FileStore, tree_sha256: str, blobs: Path, work: Path) -> Code
     StoreError
         The store failed.
     """
-    data = _fetch(store, tree_sha256, blobs).read_bytes()
+    tree = _tree(store, tree_sha256, blobs)
     try:
-        tree = CodeTree.from_json(data)
-    except ValueError as error:
-        raise CodeError(f"the list of the project's files cannot be read: {error}") from error
+        _write_all(store, tree, blobs, work)
+    except DamagedBlob:
+        # A machine that lost power may keep a pack of the right name and the wrong bytes: fetch all of them once more.
+        for pack in tree.packs:
+            (blobs / pack).unlink(missing_ok=True)
+        _write_all(store, tree, blobs, work)
+    return tree
+
+
+def _tree(store: FileStore, sha256: str, blobs: Path) -> CodeTree:
+    for _ in range(2):
+        path = _fetch(store, sha256, blobs)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == sha256:
+            try:
+                return CodeTree.from_json(data)
+            except ValueError as error:
+                raise CodeError(f"the list of the project's files cannot be read: {error}") from error
+        path.unlink()
+    raise DamagedBlob(f"the list of the project's files {sha256[:12]} does not keep its bytes on this disk")
+
+
+def _write_all(store: FileStore, tree: CodeTree, blobs: Path, work: Path) -> None:
     root = work.resolve()
     targets = {file.path: _inside(root, file.path) for file in tree.files}
     by_pack: dict[str, list[CodeFile]] = {}
@@ -39,7 +63,6 @@ def lay_out(store: FileStore, tree_sha256: str, blobs: Path, work: Path) -> Code
         with _fetch(store, pack, blobs).open("rb") as stream:
             for file in sorted(files, key=lambda each: each.offset):
                 _write(stream, file, targets[file.path])
-    return tree
 
 
 def _fetch(store: FileStore, sha256: str, blobs: Path) -> Path:
@@ -54,7 +77,7 @@ def _fetch(store: FileStore, sha256: str, blobs: Path) -> Path:
             return path
     finally:
         arrived.unlink(missing_ok=True)
-    raise CodeError(f"blob {sha256[:12]} of the project has other bytes than its name says")
+    raise DamagedBlob(f"blob {sha256[:12]} of the project has other bytes than its name says")
 
 
 def _inside(root: Path, path: str) -> Path:
@@ -75,10 +98,10 @@ def _write(pack: IO[bytes], file: CodeFile, target: Path) -> None:
         while left:
             block = pack.read(min(BLOCK, left))
             if not block:
-                raise CodeError(f"pack {file.pack[:12]} is too short for {file.path}")
+                raise DamagedBlob(f"pack {file.pack[:12]} is too short for {file.path}")
             digest.update(block)
             stream.write(block)
             left -= len(block)
         os.fchmod(handle, file.mode & 0o777 | 0o600)
     if digest.hexdigest() != file.sha256:
-        raise CodeError(f"{file.path} arrived with other bytes than were sent")
+        raise DamagedBlob(f"{file.path} arrived with other bytes than were sent")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -185,7 +186,10 @@ class EnvironmentMaker:
         A ``.pth`` file, because ``--system-site-packages`` does not reach the packages of a base that is
         itself a virtual environment, as on AWS's deep learning images.
         """
-        packages = uv.site_packages(base)
+        try:
+            packages = uv.site_packages(base)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise EnvironmentFailed(f"the Python at {base} does not run: {error}") from error
         for own in place.glob("lib/python*/site-packages"):
             (own / "runctl-image.pth").write_text("\n".join(packages) + "\n")
 

@@ -46,6 +46,7 @@ from runctl_jupyter.runner.status import EndedElsewhere, StatusBoard
 from runctl_jupyter.runner.stops import CancelWatch, LimitWatch, StopReason, StopSignal, cost_usd
 
 _TAIL_BYTES = 8192
+_OWN_FAILURE_GRACE_S = 5.0
 
 
 class Outcome(IntEnum):
@@ -214,16 +215,18 @@ class Supervisor:
     def _work(self) -> _End:
         try:
             self._lay_out_code()
-            self._enter("environment")
-            return self._train(self._environment())
-        except Stopped:
-            return self._stopped_end(None)
         except (CodeError, StoreError, OSError) as error:
             if self._stop.reason is not None:
                 return self._stopped_end(None)
             return _End(JobState.FAILED, cause=Cause("code", f"the project could not be brought here: {error}"))
-        except (EnvironmentFailed, RequirementsError) as error:
+        self._enter("environment")
+        try:
+            python = self._environment()
+        except Stopped:
+            return self._stopped_end(None)
+        except (EnvironmentFailed, RequirementsError, OSError) as error:
             return _End(JobState.FAILED, cause=Cause("environment", str(error)))
+        return self._train(python)
 
     def _lay_out_code(self) -> None:
         tree = self._spec.tree
@@ -236,6 +239,8 @@ class Supervisor:
         script = PurePosixPath(self._spec.script)
         if script.is_absolute() or ".." in script.parts or not (self._folders.work / script).is_file():
             raise CodeError(f"there is no script {self._spec.script} in the project")
+        self._checkpoint_folder = _inside(self._folders.work, self._spec.checkpoint_dir)
+        self._checkpoint_folder.mkdir(parents=True, exist_ok=True)
 
     def _environment(self) -> ScriptPython:
         spec, work = self._spec, self._folders.work
@@ -254,7 +259,7 @@ class Supervisor:
 
     def _train(self, python: ScriptPython) -> _End:
         spec, work = self._spec, self._folders.work
-        places = training.ScriptPlaces(work, self._folders.outputs, self._checkpoint_folder())
+        places = training.ScriptPlaces(work, self._folders.outputs, self._checkpoint_folder)
         checkpoints = CheckpointUploader(
             self._store,
             JobKeys(spec.id),
@@ -265,18 +270,22 @@ class Supervisor:
         )
         environ = training.script_environ(spec, self._attempt, self._base_environ, python, places, home=self._root.root)
         if self._stop.reason is not None:
-            raise Stopped
+            return self._stopped_end(None)
         memory_kills = kills_for_memory()
-        child = ChildProcess(
-            training.command(spec, work, python), folder=work, environ=environ, write=self._log.write, stop=self._stop
-        )
-        self._limits.script_started(time.monotonic())
-        self._limit_watch.kick()
-        self._enter("training", state=JobState.RUNNING, started_at=to_iso(now()))
-        self._checkpoints = checkpoints
-        checkpoints.start()
-        by_itself = child.wait()
-        child.end(before_kill=checkpoints.note_open_files)
+        argv = training.command(spec, work, python)
+        try:
+            child = ChildProcess(argv, folder=work, environ=environ, write=self._log.write, stop=self._stop)
+        except OSError as error:
+            return _End(JobState.FAILED, cause=Cause("code", f"the script could not be started: {error}"))
+        try:
+            by_itself = self._watch(child, checkpoints)
+        except BaseException:
+            # Nothing of a job may outlive its runner, whatever happened to it.
+            self._stop.request(
+                StopReason(JobState.FAILED, Cause("runner", "the runner failed"), _OWN_FAILURE_GRACE_S, 0.0)
+            )
+            child.end()
+            raise
         code = child.return_code
         if code is None:
             raise AssertionError("the script's exit was awaited")
@@ -286,13 +295,16 @@ class Supervisor:
         cause = training.cause_of_exit(code, self._log.tail(_TAIL_BYTES), out_of_memory=out_of_memory)
         return _End(JobState.FAILED if cause else JobState.SUCCEEDED, training.exit_code(code), cause)
 
-    def _checkpoint_folder(self) -> Path:
-        folder = PurePosixPath(self._spec.checkpoint_dir)
-        if folder.is_absolute() or ".." in folder.parts or not folder.parts:
-            raise CodeError(f"the checkpoint folder must lie in the project: {self._spec.checkpoint_dir!r}")
-        path = self._folders.work / folder
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+    def _watch(self, child: ChildProcess, checkpoints: CheckpointUploader) -> bool:
+        """Watch over the script until it and all it has started are gone; return whether it ended by itself."""
+        self._limits.script_started(time.monotonic())
+        self._limit_watch.kick()
+        self._enter("training", state=JobState.RUNNING, started_at=to_iso(now()))
+        self._checkpoints = checkpoints
+        checkpoints.start()
+        by_itself = child.wait()
+        child.end(before_kill=checkpoints.note_open_files)
+        return by_itself
 
     def _stopped_end(self, exit_code: Optional[int]) -> _End:
         reason = self._stop.reason
@@ -361,6 +373,13 @@ class Supervisor:
         except EndedElsewhere:
             return Outcome.ENDED_ELSEWHERE
         return Outcome.REPORTED if stored else Outcome.UNREPORTED
+
+
+def _inside(work: Path, checkpoint_dir: str) -> Path:
+    folder = PurePosixPath(checkpoint_dir)
+    if folder.is_absolute() or ".." in folder.parts or not folder.parts:
+        raise CodeError(f"the checkpoint folder must lie in the project: {checkpoint_dir!r}")
+    return work / folder
 
 
 def power_off() -> None:

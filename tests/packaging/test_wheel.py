@@ -20,6 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "runctl_jupyter"
+PACKED_NOTEBOOK = f"{PACKAGE}/commands/01_quickstart.ipynb"
+"""Where the wheel carries the quickstart, so that `runctl demo` can name it without a checkout."""
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "venv", "node_modules", "lib", ".yarn", "dist", "build", "__pycache__", ".*_cache", ".hypothesis"
 )
@@ -95,9 +97,14 @@ def test_wheel_has_every_file_of_the_package(built: Built) -> None:
         if path.is_file() and "__pycache__" not in path.parts and path.parts[len(ROOT.parts) + 1] != "labextension"
     }
     packed = {name for name in built.wheel_names if name.startswith(f"{PACKAGE}/")}
-    assert packed == source
+    assert packed == source | {PACKED_NOTEBOOK}
     assert f"{PACKAGE}/py.typed" in packed
     assert any(name.endswith(".json") for name in packed)
+
+
+def test_wheel_has_the_quickstart_as_it_is(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        assert archive.read(PACKED_NOTEBOOK) == (ROOT / "notebooks" / "01_quickstart.ipynb").read_bytes()
 
 
 def test_wheel_has_the_labextension_and_nothing_of_its_making(built: Built) -> None:

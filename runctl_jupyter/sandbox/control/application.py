@@ -37,6 +37,10 @@ from runctl_jupyter.sandbox.control.signature import (
 log = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_sandbox/"
 _DEFAULT_SERVICE = "s3"  # an unsigned request can only mean S3; it is refused in S3's words
+_NO_SUCH_UPLOAD = (
+    "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "
+    "completed."
+)
 
 
 def raw_path_and_query(environ: WSGIEnvironment) -> tuple[str, str]:
@@ -118,12 +122,15 @@ class Application:
             if key and response[0] == 404:
                 self._hide_missing_key(bucket, principal)
             return response
+        query = parse_qs(call.query, keep_blank_values=True)
         with self._objects.turn(bucket, key):
+            if "uploadId" in query and not self._objects.upload_is_open(bucket, query["uploadId"][0]):
+                raise ServiceError("NoSuchUpload", _NO_SUCH_UPLOAD, 404)
             response = self._call_services(environ, call, protocol)
             if response[0] < 300 and bucket:
                 if key:
                     self._objects.record(bucket, key)
-                elif "delete" in parse_qs(call.query, keep_blank_values=True):
+                elif "delete" in query:
                     self._objects.record_bucket(bucket)
         return response
 

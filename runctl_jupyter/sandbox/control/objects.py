@@ -68,6 +68,10 @@ class ObjectJournal:
         """Give the lock of the writers of a key."""
         return self._locks[hash((bucket, key)) % _STRIPES]
 
+    def upload_is_open(self, bucket: str, upload_id: str) -> bool:
+        """Whether a multipart upload can go on; those of before a restart cannot, their parts are lost."""
+        return bucket in self._backend.buckets and upload_id in self._backend.buckets[bucket].multiparts
+
     def restore(self) -> list[str]:
         """Bring all objects back into moto; says what was lost."""
         self._store.sweep_bodies()

@@ -11,6 +11,7 @@ import base64
 import ipaddress
 import socket
 import ssl
+import struct
 import threading
 import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine
@@ -40,6 +41,12 @@ def _check_address(text: str) -> None:
         raise ForbiddenTargetError(text)
 
 
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset, so that the peer sees a failure and not a short answer."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(1 << 16):
         writer.write(data)
@@ -53,8 +60,8 @@ async def _relay(inner: Connection, outer: Connection) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(inner[0], outer[1]))
             group.create_task(_pump(outer[0], inner[1]))
-    except* OSError:  # one side was reset: both ends are closed, which is all the other side can be told
-        inner[1].transport.abort()
+    except* OSError:  # one side was reset: so is the other
+        _reset(inner[1])
     finally:
         outer[1].close()
 
@@ -192,8 +199,8 @@ class Gateway:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 outer = await asyncio.open_connection(host, port)
-            except OSError:  # nobody listens there: the machine sees a reset instead of an empty answer
-                writer.transport.abort()
+            except OSError:  # nobody listens there
+                _reset(writer)
                 return
             await _relay((reader, writer), outer)
 

@@ -174,9 +174,10 @@ class IsolatedHost(Machine):
             service.close()
         self._services_inside.clear()
         if self._network is not None:
+            # Before the namespace goes: the kernel would remove the interface too, but only some time later.
+            self._factory.unplug(self._link_name)
             self._network.close()
             self._network = None
-            self._factory.unplug(self._link_name)
         self._factory.unlimit(self.spec)
 
     def _inside(self, path: str) -> str:
@@ -331,7 +332,7 @@ class IsolatedHostFactory:
             self._groups.remove(spec.instance_id)
 
     def unplug(self, link_name: str) -> None:
-        """Free the name of a machine's interface now: the kernel removes a namespace only some time later."""
+        """Remove a machine's interface; a boot that failed early may not have made it."""
         line = ["nsenter", f"--net={self.vpc.path}", "ip", "link", "del", link_name]
         ended = subprocess.run(line, capture_output=True, text=True, check=False)
         if ended.returncode != 0 and "Cannot find device" not in ended.stderr:

@@ -136,6 +136,12 @@ class Rack:
                 continue
         return found
 
+    def process_with(self, marker: str) -> psutil.Process:
+        """The one process with `marker`, as soon as it is there: a shell may end before its job has started."""
+        self.wait_until(lambda: len(self.processes_with(marker)) == 1)
+        [process] = self.processes_with(marker)
+        return process
+
     def output(self, host: Host, text: str) -> str:
         result = self.run(host, text)
         assert (result.end, result.exit_code) == (ScriptEnd.EXITED, 0), result

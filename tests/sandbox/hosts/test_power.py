@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 def test_boot_makes_a_machine_alive_and_twice_is_once(rack: Rack) -> None:
     host = rack.make()
-    assert not host.alive
+    alive_before = host.alive
     host.boot()
+    assert (alive_before, host.alive) == (False, True)
     address, marker = host.private_ip, rack.new_marker()
     rack.run(host, f"setsid sleep {marker} >/dev/null 2>&1 &")
-    (before,) = rack.processes_with(marker)
+    before = rack.process_with(marker)
     host.boot()
     assert host.alive
     assert host.private_ip == address
@@ -122,7 +123,7 @@ def test_death_of_the_first_process_ends_the_machine(rack: Rack) -> None:
     host = rack.boot()
     marker = rack.new_marker()
     rack.run(host, f"setsid sleep {marker} >/dev/null 2>&1 &")
-    [sleeper] = rack.processes_with(marker)
+    sleeper = rack.process_with(marker)
     first = sleeper.parent()
     assert first is not None
     first.kill()

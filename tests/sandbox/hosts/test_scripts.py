@@ -63,7 +63,7 @@ def test_timeout_kills_the_group_and_spares_a_new_session(rack: Rack, machine: H
     assert (result.end, result.exit_code, result.stdout) == (ScriptEnd.TIMED_OUT, 137, "began\n")
     assert 0.5 <= result.elapsed_s < 5
     assert rack.processes_with(killed) == []
-    [survivor] = rack.processes_with(spared)
+    survivor = rack.process_with(spared)
     survivor.kill()
 
 
@@ -91,8 +91,7 @@ def test_a_job_that_closes_its_pipes_does_not_hold_the_result(rack: Rack, machin
     marker = rack.new_marker()
     result = rack.run(machine, f"setsid sleep {marker} </dev/null >/dev/null 2>&1 &")
     assert (result.end, result.exit_code) == (ScriptEnd.EXITED, 0)
-    rack.wait_until(lambda: rack.processes_with(marker))
-    rack.processes_with(marker)[0].kill()
+    rack.process_with(marker).kill()
 
 
 def test_timeout_reaches_a_background_job_that_holds_the_pipe(rack: Rack, machine: Host) -> None:

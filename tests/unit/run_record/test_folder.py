@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.run_record import (
@@ -96,11 +96,13 @@ files = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(files, max_size=5))
 def test_a_tree_survives_json(tree: list[CodeFile]) -> None:
     assert CodeTree.from_json(CodeTree(tree).to_json()) == CodeTree(tree)
 
 
+@settings(deadline=None)
 @given(
     name=names,
     params=st.dictionaries(names, st.text()),

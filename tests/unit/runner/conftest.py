@@ -17,6 +17,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield found
     for process in found.started:
         if process.poll() is None:
-            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-                each.kill()
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
         process.wait()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runctl_jupyter.run_record import (
     AttemptKeys,
@@ -50,7 +50,7 @@ class Machine:
         self.log = tmp_path / "runner.out"
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def spec(self, source: str, job_id: str = "job-1", **fields: object) -> JobSpec:
+    def spec(self, source: str, job_id: str = "job-1", **fields: Any) -> JobSpec:
         data = source.encode()
         pack = hashlib.sha256(data).hexdigest()
         self.store.put(blob_key(pack), data)
@@ -58,7 +58,7 @@ class Machine:
         digest = hashlib.sha256(tree).hexdigest()
         self.store.put(blob_key(digest), tree)
         spec = JobSpec(job_id, "test", "2026-01-01T00:00:00.000Z", "me", "local", "train.py", tree=digest, pacing=QUICK)
-        spec = replace(spec, **fields)  # type: ignore[arg-type]
+        spec = replace(spec, **fields)
         self.store.put(JobKeys(job_id).spec, spec.to_json())
         return spec
 
@@ -72,7 +72,7 @@ class Machine:
         self.started.append(process)
         return process
 
-    def run(self, source: str, **fields: object) -> Status:
+    def run(self, source: str, **fields: Any) -> Status:
         """Run a job to its end."""
         spec = self.spec(source, **fields)
         assert self.start(spec.id).wait(60) == 0, self.log.read_text()

@@ -73,7 +73,9 @@ def test_lines_are_seen_while_it_runs(machine: Machine) -> None:
     machine.spec(SLEEPER)
     machine.start()
     until(lambda: b"ready\n" in machine.stream())
-    assert until(machine.maybe_status).state in (JobState.STARTING, JobState.RUNNING)
+    status = until(machine.maybe_status)
+    assert status is not None
+    assert status.state in (JobState.STARTING, JobState.RUNNING)
 
 
 def test_what_a_script_sees(machine: Machine) -> None:
