@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 REMOVE_TIMEOUT_S = 10.0
@@ -31,7 +34,9 @@ class LimitGroups:
         self._unified = controllers.exists() and "memory" in controllers.read_text().split()
         hierarchies = [root] if self._unified else [root / "memory", root / "pids"]
         self._root = root
-        self._parents = [hierarchy / f"sbx-{tag}" for hierarchy in hierarchies]
+        self._tag = tag
+        # The process id says to any later sandbox whether this one is still there.
+        self._parents = [hierarchy / f"sbx-{tag}-{os.getpid()}" for hierarchy in hierarchies]
 
     def prepare(self) -> None:
         """Make the parents.
@@ -77,35 +82,49 @@ class LimitGroups:
 
         Raises
         ------
-        TimeoutError
+        OSError
             A process does not end.
         """
-        deadline = time.monotonic() + REMOVE_TIMEOUT_S
         for group in self._groups(name):
-            while True:
-                for pid in map(int, (group / "cgroup.procs").read_text().split()):
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        continue
-                try:
-                    group.rmdir()
-                    break
-                except OSError as error:
-                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                        raise
-                time.sleep(0.01)
+            _empty_and_remove(group)
 
     def sweep(self) -> None:
-        """Remove the groups of every machine of this sandbox."""
-        for parent in self._parents:
-            if parent.is_dir():
-                for group in [entry for entry in parent.iterdir() if entry.is_dir()]:
-                    self.remove(group.name)
+        """Remove what crashed sandboxes left: this one's with its processes, other's where no process is left."""
+        for hierarchy in {parent.parent for parent in self._parents}:
+            for parent in hierarchy.glob("sbx-*-*"):
+                _, tag, pid = parent.name.split("-")
+                if tag == self._tag:
+                    _remove_tree(parent)
+                elif not psutil.pid_exists(int(pid)):
+                    with contextlib.suppress(OSError):  # in use after all, or another sandbox sweeps as well
+                        for group in filter(Path.is_dir, parent.iterdir()):
+                            group.rmdir()
+                        parent.rmdir()
 
     def close(self) -> None:
-        """Remove the parents too."""
-        self.sweep()
+        """Remove the groups of every machine, and their parents."""
         for parent in self._parents:
             if parent.is_dir():
-                parent.rmdir()
+                _remove_tree(parent)
+
+
+def _remove_tree(parent: Path) -> None:
+    for group in [entry for entry in parent.iterdir() if entry.is_dir()]:
+        _empty_and_remove(group)
+    parent.rmdir()
+
+
+def _empty_and_remove(group: Path) -> None:
+    """SIGKILL what is in `group` until it can be removed: the kernel calls it busy until the last process is gone."""
+    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    while True:
+        for pid in map(int, (group / "cgroup.procs").read_text().split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            group.rmdir()
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
