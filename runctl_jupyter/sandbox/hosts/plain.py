@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -122,6 +123,9 @@ class PlainHostFactory:
         self._state_dir = state_dir.resolve()
         self._addresses = AddressPool(self._state_dir / "hosts", loopback_network(self._state_dir))
         self._hosts: dict[str, PlainHost] = {}
+        if os.geteuid() == 0:
+            power = "keep a program that calls /sbin/shutdown by its full path from your own system, since you are root"
+            self.cannot = (*self.cannot, power)
         if sys.platform != "linux":
             self.cannot = (*self.cannot, "give each machine an address of its own: all are 127.0.0.1 on this system")
 

@@ -98,3 +98,10 @@ def test_ports_of_the_surrounding_machine_are_out_of_reach(isolated: Rack, small
     assert int(isolated.output(small, gone)) != 0
     routes = isolated.output(small, "tail -n +2 /proc/net/route | cut -f1,2")
     assert all(line.startswith("eth0") and not line.endswith("00000000") for line in routes.splitlines())
+
+
+def test_the_outer_systemd_cannot_be_seen(isolated: Rack) -> None:
+    host = isolated.boot()
+    assert isolated.run(host, "ls /run/systemd /run/dbus").exit_code != 0
+    assert isolated.run(host, "/usr/bin/systemd-run true || /bin/systemctl poweroff").exit_code != 0
+    assert host.alive
