@@ -24,6 +24,7 @@ MOST_CHUNK_BYTES = 4 << 20
 """A chunk takes whatever has come meanwhile, up to this: then even 50 MB/s are not too fast."""
 _LINE_END_WITHIN = 8192
 _MARK_S = 0.02
+_PROMPT_S = 0.02
 _MESSAGE_PATIENCE_S = 2.0
 
 
@@ -90,7 +91,7 @@ class JobLog:
         self._said_disk_full = False
         self._sent = 0
         self._chunks = 0
-        self._flushed_at = time.monotonic()
+        self._flushed_at = float("-inf")
         self._closing = False
         self._give_up = threading.Event()
         self._failure: Optional[StoreError] = None
@@ -229,7 +230,10 @@ class JobLog:
             self._changed.wait(max(0.0, min(due) - time.monotonic()) if due else None)
 
     def _due_at(self) -> float:
-        quick = self._marks[0].first + self._pacing.flush_quick_s
+        first = self._marks[0].first
+        # After a silence somebody waits for this line: it goes at once, what follows is gathered again.
+        quiet = first - self._flushed_at >= self._pacing.flush_s
+        quick = first + (min(_PROMPT_S, self._pacing.flush_quick_s) if quiet else self._pacing.flush_quick_s)
         if self._tokens.available():
             return quick
         return max(quick, self._flushed_at + self._pacing.flush_s)

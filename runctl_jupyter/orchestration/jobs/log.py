@@ -15,7 +15,8 @@ from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, RUNNER
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.job import Job
 
-_QUICK_S, _IDLE_S = 0.05, 1.0
+_QUICK_S, _EAGER_S, _IDLE_S = 0.05, 2.0, 1.0
+"""Time between two looks for the next chunk: quick for the first seconds of a silence, then ever longer."""
 _STATE_S = 0.5
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
@@ -80,13 +81,15 @@ class Log:
 
     def _await_more(self, keys: AttemptKeys, seq: int) -> bool:
         """Wait until chunk `seq` may be there; False when the job has ended without it."""
-        pause, looked = _QUICK_S, time.monotonic()
+        pause, began = _QUICK_S, time.monotonic()
+        looked = began
         while True:
             # A poll of the next number, never a listing: 1 GET, and quick while lines come.
             time.sleep(pause)
             if self._job.record.store.exists(keys.chunk(seq)):
                 return True
-            pause = min(pause * 1.3, _IDLE_S)
+            if time.monotonic() - began > _EAGER_S:
+                pause = min(pause * 1.3, _IDLE_S)
             if time.monotonic() - looked >= _STATE_S or self._job.state.ended:
                 looked = time.monotonic()
                 with suppress(StoreError):

@@ -49,7 +49,7 @@ class Account:
     def state(self, instance_id: str) -> str:
         return str(self.describe(instance_id)["State"]["Name"])
 
-    def until(self, look: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def until(self, look: Callable[[], Any], seconds: float = 60.0) -> Any:
         end = time.monotonic() + seconds
         while not (found := look()):
             assert time.monotonic() < end, "the awaited state did not come"

@@ -35,10 +35,10 @@ def code(call: Any, **request: Any) -> str:
 
 @pytest.fixture
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A sandbox that takes its time, so that what is only briefly so can be seen."""
+    """A sandbox that takes its time, so that what is only briefly so can be seen, on a busy machine too."""
     home = tmp_path_factory.mktemp("slow")
     try:
-        yield service.start(home, sandbox_mode(), service.StartOptions(pace=1.0, max_instances=LIMIT))
+        yield service.start(home, sandbox_mode(), service.StartOptions(pace=8.0, max_instances=LIMIT))
     finally:
         service.stop(home)
 
@@ -76,7 +76,7 @@ def test_a_spot_machine_is_taken_away_with_notice(sandbox: Connection, account: 
         return {"instance": spot["InstanceId"], "state": spot["State"], "status": spot["Status"]["Code"]}
 
     assert request() == {"instance": instance_id, "state": "active", "status": "fulfilled"}
-    status, said = call_control(sandbox, "POST", f"/_sandbox/interrupt/{instance_id}?notice=3")
+    status, said = call_control(sandbox, "POST", f"/_sandbox/interrupt/{instance_id}?notice=8")
     assert (status, said["action"]) == (200, "terminate")
     # The request says so at once; the machine runs on and can read it from its own metadata.
     assert (request()["status"], account.state(instance_id)) == ("instance-terminated-no-capacity", "running")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "01_quickstart.ipynb"
 
 
 @pytest.mark.timeout(600)
-def test_demo_and_a_second_one_is_faster(terminal: Any) -> None:
-    took = []
+def test_demo_and_a_second_one_downloads_nothing(terminal: Any) -> None:
+    downloads = []
     for _ in range(2):
-        began = time.monotonic()
         out, _ = terminal.run("demo", "--epochs", "8", timeout=300)
-        took.append(time.monotonic() - began)
         text = out.decode()
+        downloads.append("Downloading" in text)
         assert re.search(r"^epoch=8 loss=\S+ accuracy=0\.9", text, re.MULTILINE)
         assert float(text.rsplit("test accuracy: ", 1)[1].split()[0]) > 0.9
         assert "epoch-008.safetensors" in text
@@ -29,7 +27,8 @@ def test_demo_and_a_second_one_is_faster(terminal: Any) -> None:
         assert "is terminated; it ended itself" in text
         assert "jupyter lab" in text
     assert [i for i in terminal.json("list") if i["state"] != "terminated"] == []
-    assert took[1] < took[0]
+    # What makes the second one faster; seconds would depend on what else the computer does.
+    assert downloads == [True, False]
 
 
 @pytest.mark.timeout(600)
