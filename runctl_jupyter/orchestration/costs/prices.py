@@ -26,9 +26,6 @@ class TypeFacts:
     """What the table knows of an instance type."""
 
     name: str
-    vcpus: int
-    memory_gib: float
-    accelerator: str | None
     accelerator_count: int
     arch: str
 
@@ -56,9 +53,6 @@ def type_facts(instance_type: str) -> TypeFacts | None:
         return None
     return TypeFacts(
         instance_type,
-        int(entry["vcpus"]),
-        float(entry["memory_gib"]),
-        entry["accelerator"],
         int(entry["accelerator_count"]),
         entry["arch"],
     )
