@@ -24,6 +24,7 @@ from runctl_jupyter.commands import (
     invoke,
     require_success,
 )
+from runctl_jupyter.commands.references import Shown
 from runctl_jupyter.display.log_text import collapsed
 from runctl_jupyter.orchestration.errors import RunctlError
 
@@ -126,7 +127,10 @@ def _show_value(value: object, prompt: str) -> None:
     from runctl_jupyter.display.values import value_text
     from runctl_jupyter.orchestration import Job
 
-    if isinstance(value, Job):
+    if isinstance(value, Shown):
+        _show_value(value.job, prompt)
+        print(f"\n{value_text(value.provenance)}")
+    elif isinstance(value, Job):
         from runctl_jupyter.display.card import card_text
         from runctl_jupyter.display.job_snapshot import snapshot
 
@@ -153,10 +157,12 @@ def _stay_with(watched: Watched, prompt: str, as_json: bool) -> None:
     JobFailed
         It was waited for and did not succeed.
     """
+    from runctl_jupyter.orchestration import Log
+
     job = watched.job
     try:
         if watched.log:
-            _copy(job.logs(follow=True))
+            _copy(Log(job, follow=True, on_trouble=_say_trouble))
         if watched.wait:
             job.wait(timeout=watched.timeout)
     except KeyboardInterrupt:
@@ -184,14 +190,9 @@ def _show_end(job: Job) -> None:
 
 def _show_log(view: LogView, prompt: str) -> None:
     try:
-        if view.raw or (view.follow and sys.stdout.isatty()):
-            _copy(view.log)
-        elif view.follow:
-            # Read from a pipe or file, line by line: bars show their last state only.
-            _copy(collapsed(view.log))
-        else:
-            sys.stdout.write(view.log.text())
-            sys.stdout.flush()
+        log = view.log(_say_trouble)
+        # Into a pipe or file, or all at once, bars show their last state only.
+        _copy(log if view.raw or (view.follow and sys.stdout.isatty()) else collapsed(log))
     except KeyboardInterrupt:
         _say_detached(view.job, prompt)
 
@@ -210,6 +211,10 @@ def _copy(chunks: Iterable[bytes]) -> None:
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
+
+
+def _say_trouble(text: str) -> None:
+    print(f"runctl: {text}", file=sys.stderr, flush=True)
 
 
 def _say_detached(job: Job, prompt: str) -> None:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Instance, LaunchPlan, Listing
 
 
-@click.command(epilog="Example: runctl create m5.large --name dev --ttl 8h --wait")
+@click.command(epilog="Example: runctl create m5.large --name dev --ttl 8h --idle-stop 30m --wait")
 @click.argument("instance_type", metavar="TYPE", type=INSTANCE_TYPE)
 @click.option("--name", metavar="N", help="A name to say instead of the id.")
 @click.option("--volume-size", type=int, metavar="G", help="Size of its disk in GiB.")
 @click.option("--ttl", type=DURATION, metavar="D", help="It powers itself off after this time.")
+@click.option(
+    "--idle-stop", type=DURATION, metavar="D", help="It powers itself off when nothing has used it for this time."
+)
 @click.option("--wait", is_flag=True, help="Return when it can take a job.")
 @click.option("--dry-run", is_flag=True, help="Show what would be launched and its price; launch nothing.")
 @json_option
@@ -29,12 +32,13 @@ def create(
     name: str | None,
     volume_size: int | None,
     ttl: float | None,
+    idle_stop: float | None,
     wait: bool,
     dry_run: bool,
 ) -> Instance | LaunchPlan:
     """Launch an instance of TYPE that stays (also: new, spawn)."""
     return request.runctl().instances.create(
-        instance_type, name=name, volume_size=volume_size, ttl=ttl, wait=wait, dry_run=dry_run
+        instance_type, name=name, volume_size=volume_size, ttl=ttl, idle_stop=idle_stop, wait=wait, dry_run=dry_run
     )
 
 

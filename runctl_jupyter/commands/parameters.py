@@ -40,6 +40,18 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         return key.strip(), text
 
 
+class Names(click.ParamType[tuple[str, ...]]):
+    """``df,cfg``: names of variables."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split at commas; what may be a name is for the engine to say."""
+        return (
+            value if isinstance(value, tuple) else tuple(name.strip() for name in str(value).split(",") if name.strip())
+        )
+
+
 class Known(click.ParamType[str]):
     """A name the engine remembers, e.g. of an instance or a job: completed from its cache, never by a call."""
 
@@ -89,6 +101,7 @@ JOB = Known("job", "jobs")
 EITHER = Known("job or instance", "jobs", "instances")
 DURATION = Duration()
 KEY_VALUE = KeyValue()
+NAMES = Names()
 S3_URI = S3Uri()
 
 

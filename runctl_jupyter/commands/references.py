@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runctl_jupyter.commands.parameters import DURATION, EITHER, json_option
+from runctl_jupyter.commands.parameters import DURATION, EITHER, JOB, json_option
 from runctl_jupyter.commands.request import Request, pass_request
 from runctl_jupyter.commands.results import Watched
 from runctl_jupyter.orchestration.errors import (
@@ -18,6 +19,8 @@ from runctl_jupyter.orchestration.errors import (
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Instance, Job
+    from runctl_jupyter.orchestration.jobs.comparison import JobComparison
+    from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 
 
 def find(request: Request, reference: str) -> Job | Instance:
@@ -56,13 +59,49 @@ def find(request: Request, reference: str) -> Job | Instance:
     )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A job to show, with where it came from below."""
+
+    job: Job
+    provenance: JobProvenance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the job's JSON keys, and ``provenance``."""
+        return {**self.job.to_dict(), "provenance": self.provenance.to_dict()}
+
+
 @click.command()
 @click.argument("reference", metavar="ID", type=EITHER)
+@click.option("--diff", "other", metavar="OTHER", type=JOB, help="Show what differs between this job and another one.")
 @json_option
 @pass_request
-def show(request: Request, reference: str) -> Job | Instance:
-    """Show a job or an instance; ID is an id or a name."""
-    return find(request, reference)
+def show(request: Request, reference: str, other: str | None) -> Job | Instance | Shown | JobComparison:
+    """Show a job or an instance; ID is an id or a name.
+
+    A job comes with its provenance: source, git commit, environment, data, price.
+    """
+    if other is not None:
+        from runctl_jupyter.orchestration.jobs.comparison import compare
+
+        return compare(*(_job_to_compare(request, each) for each in (reference, other)))
+    from runctl_jupyter.orchestration import Instance
+    from runctl_jupyter.orchestration.jobs.provenance import of_job
+
+    found = find(request, reference)
+    if isinstance(found, Instance):
+        return found
+    return Shown(found, of_job(found))
+
+
+def _job_to_compare(request: Request, reference: str) -> Job:
+    if reference.startswith("i-"):
+        prompt = request.door.prompt
+        raise InvalidRequest(
+            f"{reference} is an instance; --diff compares two jobs.",
+            f"Say {prompt} show JOB --diff OTHER; see: {prompt} jobs",
+        )
+    return request.job(reference)
 
 
 @click.command()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
+
+from runctl_jupyter.orchestration.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from runctl_jupyter.commands.known import KnownNames
@@ -61,6 +67,12 @@ class Request:
     door: Door
     cell: str | None = None
     """The cell's body, for a cell magic."""
+    cell_id: str | None = None
+    """Which cell it is, where the front end tells; None for a terminal, where nothing is run again by accident."""
+    words: tuple[str, ...] = ()
+    """The line, expanded."""
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of the notebook."""
     as_json: bool = False
     choice: Choice = field(default_factory=Choice)
     """Target given with this line alone."""
@@ -79,6 +91,36 @@ class Request:
         """
         rc = self.runctl()
         return self.launching_job(reference, rc.settings.target) or rc.jobs.get(reference)
+
+    def run_key(self, script: str | None) -> str | None:
+        """Return what stands for this very run: the cell, its source, its arguments; None outside a notebook."""
+        if self.cell_id is None:
+            return None
+        source = self.cell.encode() if self.cell is not None else b""
+        with suppress(OSError):
+            source += Path(script).expanduser().read_bytes() if script else b""
+        parts = [self.cell_id, *(word for word in self.words if word != "--again")]
+        return hashlib.sha256("\0".join(parts).encode() + b"\0" + source).hexdigest()
+
+    def variables(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return variables of the notebook by name.
+
+        Raises
+        ------
+        InvalidRequest
+            One is not defined.
+        """
+        found = {}
+        for name in names:
+            if name not in self.namespace:
+                raise InvalidRequest(f"There is no variable {name!r} to send (-i).", "Define it in an earlier cell.")
+            found[name] = self.namespace[name]
+        return found
+
+    def launching_run(self, run_key: str) -> Job | None:
+        """Return the job of this key whose launch is under way."""
+        under_way = [job for job in self.door.launching if job.launching is not None and not job.launching.done()]
+        return next((job for job in under_way if job.spec.run_key == run_key), None)
 
     def launching_job(self, reference: str, target: str) -> Job | None:
         """Return the job of this name whose launch is under way: a next cell runs before its spec is written."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.errors import JobFailed, RunctlError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runctl_jupyter.orchestration import Job, Log
 
 
@@ -56,6 +58,10 @@ class Launched:
 
     job: Job
     wait: bool = False
+    bind_as: str | None = None
+    """Variable that becomes the job."""
+    note: str = ""
+    """What to know, e.g. that it is a job launched before."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,24 @@ class LogView:
     follow: bool = False
     tail: int | None = None
     raw: bool = False
+    since: datetime | None = None
+    start: int = 0
+    attempt: int | None = None
 
-    @property
-    def log(self) -> Log:
-        """The log as the engine gives it."""
-        return self.job.logs(follow=self.follow, tail=self.tail, script_only=self.raw)
+    def log(self, on_trouble: Callable[[str], object] | None = None) -> Log:
+        """Return the log as the engine gives it; see `Log` for `on_trouble`."""
+        from runctl_jupyter.orchestration import Log
+
+        return Log(
+            self.job,
+            follow=self.follow,
+            tail=self.tail,
+            script_only=self.raw,
+            since=self.since,
+            start=self.start,
+            attempt=self.attempt,
+            on_trouble=on_trouble,
+        )
 
 
 class Story:
@@ -122,13 +141,20 @@ def require_success(job: Job, prompt: str) -> None:
 
     Raises
     ------
+    RemoteError
+        A cell's exception ended it.
     JobFailed
         With its end, exit code and cause.
     """
     state = str(job.state)
     if state == "succeeded":
         return
+    error = job.remote_error()
+    if error is not None:
+        raise error
     code = f" with exit code {job.exit_code}" if job.exit_code else ""
-    cause = f": {job.cause.message.rstrip('.')}" if job.cause is not None else ""
+    # A cause may bring its own advice, in a second line.
+    why, _, advice = ("" if job.cause is None else job.cause.message).partition("\n")
+    cause = f": {why.rstrip('.')}" if why else ""
     how = f"ended as {state}" if state != "failed" else "failed"
-    raise JobFailed(f"Job {job.name} ({job.id}) {how}{code}{cause}.", f"Read its log: {prompt} logs {job.id}")
+    raise JobFailed(f"Job {job.name} ({job.id}) {how}{code}{cause}.", advice or f"Read its log: {prompt} logs {job.id}")

@@ -1,17 +1,23 @@
-"""AWS in a box: `sandbox start`, `sandbox stop`, `sandbox status`."""
+"""AWS in a box: `sandbox start`, `stop` and `status`, and what goes wrong in it: `interrupt` and `fault`."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from runctl_jupyter.commands.parameters import json_option
+from runctl_jupyter.commands.parameters import DURATION, INSTANCE, json_option
 from runctl_jupyter.commands.results import Text
-from runctl_jupyter.orchestration.errors import TargetUnavailable
+from runctl_jupyter.orchestration.errors import InvalidRequest, TargetUnavailable
+
+if TYPE_CHECKING:
+    from runctl_jupyter.sandbox.connection import Connection
 
 R = TypeVar("R")
+SERVICES = ("s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "*")
+KINDS = ("error", "latency", "cut", "lost-answer", "half-answer", "timeout", "expired-credentials", "offline")
 
 
 @click.group()
@@ -21,10 +27,13 @@ def sandbox() -> None:
 
 def _told(call: Callable[[], R]) -> R:
     """Run `call`; what the sandbox says went wrong is said the way this package says it."""
+    from runctl_jupyter.sandbox.faults_client import FaultRefusedError
     from runctl_jupyter.sandbox.service import SandboxError
 
     try:
         return call()
+    except FaultRefusedError as error:
+        raise InvalidRequest(*str(error).split("\n", 1)) from error
     except SandboxError as error:
         what, _, advice = str(error).partition("\n")
         raise TargetUnavailable(what, advice or "See: runctl sandbox status") from error
@@ -81,3 +90,131 @@ def _report() -> Text:
         *(f"lost at restart: {loss}" for loss in health.lost_at_restart),
     ]
     return Text("\n".join(lines), document)
+
+
+def _running() -> Connection:
+    """Give the sandbox that runs; a fault is nothing that should start one."""
+    from runctl_jupyter.sandbox import service
+
+    found = _told(service.status)
+    if found.connection is None or not found.running:
+        raise TargetUnavailable("No sandbox runs.", "Start one: runctl sandbox start")
+    return found.connection
+
+
+@sandbox.command()
+@click.argument("instance", type=INSTANCE, metavar="ID")
+@click.option("--notice", type=DURATION, metavar="D", help="Time between the notice and the end (2m on AWS).")
+@json_option
+def interrupt(instance: str, notice: float | None) -> Text:
+    """Take a Spot machine back: notice in its metadata, then its end."""
+    from runctl_jupyter.sandbox import faults_client
+
+    at = _told(lambda: faults_client.interrupt(_running(), instance, notice))
+    return Text(f"{instance} will be terminated at {at}.", {"instance_id": instance, "action": "terminate", "time": at})
+
+
+@sandbox.group()
+def fault() -> None:
+    """Let requests fail, and machines and networks break, to see what becomes of a job.
+
+    Faults hit what AWS clients see, never the sandbox's own calls. They are gone when the sandbox ends.
+    """
+
+
+_ADD_EPILOG = """\b
+Kinds:
+  error                an error answer (--status, --code)
+  latency              a delay before the request is carried out (--latency)
+  cut                  the connection is closed, the request is not carried out
+  lost-answer          it is carried out, but the connection is closed without the answer
+  half-answer          the headers and half of the body arrive (S3: GET only)
+  timeout              no answer until the client gives up
+  expired-credentials  keys issued before now have expired; a machine's metadata hands out new ones
+  offline              connections are reset; on a machine its SSM agent is unreachable, too
+\b
+Examples:
+  runctl sandbox fault add error --service s3 --operation PutObject --code SlowDown --rate 0.5
+  runctl sandbox fault add offline --machine i-0123456789abcdef0 --for 60s
+"""
+
+
+@fault.command("add", epilog=_ADD_EPILOG)
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--service", type=click.Choice(SERVICES), default="*", help="Only requests to one service.")
+@click.option("--operation", metavar="NAME", help="Only one API operation of it, e.g. PutObject.")
+@click.option("--key", metavar="GLOB", help="Only S3 objects whose key matches.")
+@click.option("--from", "origin", type=click.Choice(["machine", "client"]), help="Only machines, or only others.")
+@click.option("--machine", type=INSTANCE, metavar="ID", help="Only one machine.")
+@click.option("--status", type=int, metavar="N", help="HTTP status of an error [default: 500].")
+@click.option("--code", metavar="CODE", help="AWS code of an error [default: the service's own for the status].")
+@click.option("--latency", type=DURATION, metavar="D", default=0.0, help="Delay before anything else happens.")
+@click.option("--rate", type=float, metavar="R", default=1.0, help="Share of these requests that is hit [default: 1].")
+@click.option("--count", type=int, metavar="N", help="End after so many hits.")
+@click.option("--for", "for_s", type=DURATION, metavar="D", help="End after this time.")
+@json_option
+def add_fault(kind: str, latency: float, **rule: Any) -> Text:
+    """Put a fault of a KIND in the way of AWS clients, from the next request on."""
+    from runctl_jupyter.sandbox import faults_client
+
+    added = _told(lambda: faults_client.add(_running(), kind, latency_s=latency, **rule))
+    return Text(added.describe(), dataclasses.asdict(added))
+
+
+@fault.command("list")
+@json_option
+def list_faults() -> Text:
+    """List faults and how often each was hit, also those that are over."""
+    from runctl_jupyter.sandbox import faults_client
+
+    found = _told(lambda: faults_client.list(_running()))
+    said = "\n".join(one.describe() for one in found) or "No faults; runctl sandbox fault add KIND adds one."
+    return Text(said, {"faults": [dataclasses.asdict(one) for one in found]})
+
+
+@fault.command("clear")
+@click.argument("fault_id", metavar="[FAULT]", required=False)
+@json_option
+def clear_faults(fault_id: str | None) -> Text:
+    """End one fault, e.g. f1, or all, and forget them."""
+    from runctl_jupyter.sandbox import faults_client
+
+    gone = _told(lambda: faults_client.clear(_running(), fault_id))
+    return Text(f"Cleared {', '.join(gone)}." if gone else "There were no faults.", {"cleared": [*gone]})
+
+
+@fault.command("power-off")
+@click.argument("instance", type=INSTANCE, metavar="ID")
+@json_option
+def power_off(instance: str) -> Text:
+    """Cut a machine's power: every process ends at once, its disk stays."""
+    from runctl_jupyter.sandbox import faults_client
+
+    _told(lambda: faults_client.power_off(_running(), instance))
+    return Text(f"{instance} has lost power; its disk stays.", {"instance_id": instance})
+
+
+@fault.command("kill-agent")
+@click.argument("instance", type=INSTANCE, metavar="ID")
+@json_option
+def kill_agent(instance: str) -> Text:
+    """Kill a machine's SSM agent; it is back after a second."""
+    from runctl_jupyter.sandbox import faults_client
+
+    down = _told(lambda: faults_client.kill_agent(_running(), instance))
+    return Text(f"The SSM agent of {instance} is down for {down.left_s:g} s.", dataclasses.asdict(down))
+
+
+@fault.command("fill-disk")
+@click.argument("instance", type=INSTANCE, metavar="ID")
+@click.option("--free", is_flag=True, help="Give the space back.")
+@json_option
+def fill_disk(instance: str, free: bool) -> Text:
+    """Fill a machine's disk to the last block (isolated mode)."""
+    from runctl_jupyter.sandbox import faults_client
+
+    if free:
+        _told(lambda: faults_client.free_disk(_running(), instance))
+        return Text(f"The disk of {instance} has room again.", {"instance_id": instance, "bytes": 0})
+    taken = _told(lambda: faults_client.fill_disk(_running(), instance))
+    return Text(f"The disk of {instance} is full: {taken:,} bytes taken.", {"instance_id": instance, "bytes": taken})

@@ -19,6 +19,8 @@ VALUES = (
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),
     (_MODEL, "Transfer"),
+    ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
+    ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )
 LOG = ("runctl_jupyter.orchestration.jobs.log", "Log")
 JOB = ("runctl_jupyter.orchestration.jobs.job", "Job")

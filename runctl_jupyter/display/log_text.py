@@ -10,6 +10,8 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LONGEST_LINE = 64 * 1024
 """Bytes kept of a line that does not end: a bar may redraw itself for hours without a newline."""
+_LONGEST_PENDING = 16 << 20
+"""Bytes waited for the end of a line before it is shown as far as it goes: not every log is text."""
 
 
 class Tail:
@@ -56,6 +58,9 @@ def collapsed(chunks: Iterable[bytes]) -> Iterator[bytes]:
         pending = last or (head.rpartition(b"\r")[2] + b"\r" if head else pending)
         if ended:
             yield b"".join(_last_redraw(line) + b"\n" for line in ended)
+        if len(pending) > _LONGEST_PENDING:
+            yield _last_redraw(pending)
+            pending = b""
     if pending:
         yield _last_redraw(pending)
 

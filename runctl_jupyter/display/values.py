@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from runctl_jupyter.display.masks import mask, mask_bucket
+from runctl_jupyter.display.provenance import (
+    comparison_bundle,
+    comparison_text,
+    provenance_bundle,
+    provenance_text,
+)
 from runctl_jupyter.display.style import facts_html, facts_text, table_html
+from runctl_jupyter.orchestration.jobs.comparison import JobComparison
+from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
 from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
@@ -97,6 +105,10 @@ _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
 
 def value_text(value: object) -> str:
     """Return a value as text for a terminal; listings print themselves."""
+    if isinstance(value, JobProvenance):
+        return provenance_text(value)
+    if isinstance(value, JobComparison):
+        return comparison_text(value)
     describe = _DESCRIBED.get(type(value))
     return facts_text(*describe(value)) if describe is not None else repr(value)
 
@@ -105,6 +117,10 @@ def notebook_bundle(value: object) -> dict[str, str]:
     """Return a value as text and HTML for a notebook, where bucket and account are masked."""
     if isinstance(value, Listing):
         return {"text/plain": repr(value), "text/html": listing_html(value)}
+    if isinstance(value, JobProvenance):
+        return provenance_bundle(value)
+    if isinstance(value, JobComparison):
+        return comparison_bundle(value)
     if isinstance(value, StatusReport):
         title, facts, state = _status(value, value.bucket and mask_bucket(value.bucket))
     else:

@@ -44,6 +44,7 @@ class LiveCard:
         self._tail = Tail(LOG_LINES)
         self._checkpoints: tuple[Checkpoint, ...] = ()
         self._note = ""
+        self._trouble = ""
         self._displays: list[DisplayHandle] = []
         self._painted: Bundle | None = None
         self._told: Bundle | None = None
@@ -127,25 +128,27 @@ class LiveCard:
         return thread
 
     def _read_log(self) -> None:
-        while not self._closed.is_set():
-            # Anew after a failure: a tail of a few lines costs less than knowing where it broke off.
-            self._tail = Tail(LOG_LINES)
-            try:
-                for chunk in self.job.logs(follow=True, tail=None if self._on_log else LOG_LINES):
-                    self._tail.feed(chunk)
-                    if self._on_log is not None:
-                        self._on_log(chunk)
-                    self._news.set()
-                    if self._closed.is_set():
-                        return
-            except RunctlError as error:
-                self._note = f"{error.what} The job goes on; trying again."
+        from runctl_jupyter.orchestration import Log
+
+        tail = None if self._on_log else LOG_LINES
+        try:
+            for chunk in Log(self.job, follow=True, tail=tail, on_trouble=self._note_trouble):
+                self._tail.feed(chunk)
                 if self._on_log is not None:
-                    break
-                self._closed.wait(2 * _REFRESH_S)
-            else:
-                break
+                    self._on_log(chunk)
+                self._trouble = ""
+                self._news.set()
+                if self._closed.is_set():
+                    return
+        except RunctlError as error:
+            self._trouble = f"{error.what} {error.to_resolve}"
+        else:
+            self._trouble = ""
         self._log_read.set()
+        self._news.set()
+
+    def _note_trouble(self, text: str) -> None:
+        self._trouble = text
         self._news.set()
 
     def _keep_up(self, timeout: float | None = None) -> None:
@@ -190,7 +193,8 @@ class LiveCard:
         return failure if isinstance(failure, RunctlError) else None
 
     def _bundle(self) -> Bundle:
-        view = view_of(self.job, log_lines=self._tail.text_lines(), checkpoints=self._checkpoints, note=self._note)
+        note = self._trouble or self._note
+        view = view_of(self.job, log_lines=self._tail.text_lines(), checkpoints=self._checkpoints, note=note)
         return card_bundle(view)
 
     def _paint(self) -> None:

@@ -95,9 +95,9 @@ class LiveCards:
             self._follow_log(view, prompt)
             return None
         if view.raw:
-            log_writer()(view.log.read())
+            log_writer()(view.log().read())
             return None
-        return None if hidden else view.log
+        return None if hidden else view.log()
 
     def tell_cell(self) -> None:
         """Bring the cards up to date from the cell that runs now; called at its end."""
@@ -125,13 +125,14 @@ class LiveCards:
         from runctl_jupyter.commands import Detached
         from runctl_jupyter.magics.log_pane import LogPane
 
+        log = view.log(lambda text: print(text, file=sys.stderr, flush=True))
         try:
             if view.raw or not self.live:
                 write = log_writer()
-                for chunk in view.log:
+                for chunk in log:
                     write(chunk)
             else:
-                LogPane(_PANE_LINES).follow(view.log)
+                LogPane(_PANE_LINES).follow(log)
         except KeyboardInterrupt:
             left = Detached(view.job, prompt)
             print(f"{left.what}\n{left.to_resolve}")

@@ -48,16 +48,20 @@ class RunctlMagics(Magics):
         """
         from runctl_jupyter.magics.expansion import expand
 
+        given = line
         line, hidden = _without_semicolon(line)
         namespace = {**self.cards.shell.user_ns, **(local_ns or {})}
-        outcome = self._invoke(_words(expand(line, namespace)), cell)
+        if cell is not None:
+            # In place of the magic's own line, so that lines of the file are lines of the cell.
+            cell = f"# %%runctl {given}\n{cell}"
+        outcome = self._invoke(_words(expand(line, namespace)), cell, namespace)
         return self._show(outcome, hidden)
 
     def after_cell(self, _: object) -> None:
         """Bring cards up to date when a cell ends."""
         self.cards.tell_cell()
 
-    def _invoke(self, words: list[str], cell: str | None) -> Outcome:
+    def _invoke(self, words: list[str], cell: str | None, namespace: dict[str, Any]) -> Outcome:
         from runctl_jupyter.commands import Request, invoke
         from runctl_jupyter.orchestration.errors import InvalidRequest
 
@@ -66,20 +70,33 @@ class RunctlMagics(Magics):
             raise InvalidRequest(
                 f"{verb} takes no cell body.", f"Say %runctl {' '.join(words)} with one %, or %%runctl train."
             )
-        return invoke(words, Request(self.door, cell))
+        request = Request(self.door, cell, cell_id=self._cell_id(), words=tuple(words), namespace=namespace)
+        return invoke(words, request)
+
+    def _cell_id(self) -> str:
+        """Return the id of the cell that runs, as its front end tells it; empty when it does not."""
+        # ipykernel's shell alone has one.
+        parent: dict[str, Any] = getattr(self.cards.shell, "get_parent", dict)()
+        return str(parent.get("metadata", {}).get("cellId") or "")
 
     def _show(self, outcome: Outcome, hidden: bool) -> Any:
-        from runctl_jupyter.commands import Launched, LogView, Story, Watched
+        from runctl_jupyter.commands import Launched, LogView, Shown, Story, Watched
 
         value = outcome.value
         prompt = self.door.prompt
         if isinstance(value, Launched):
+            if value.bind_as is not None:
+                self.cards.shell.user_ns[value.bind_as] = value.job
+            if value.note and not outcome.as_json:
+                print(value.note)
             if value.wait:
                 value = Watched(value.job, wait=True)
             else:
                 return self._launched(value.job, outcome.as_json, hidden)
         if isinstance(value, Watched):
             job = self.cards.stay_with(value, prompt, quiet=hidden or outcome.as_json)
+            if value.wait:
+                self._bring_back(job)
             return _print_json(job) if outcome.as_json else None if hidden else job
         if isinstance(value, LogView):
             return self.cards.show_log(value, prompt, hidden)
@@ -87,7 +104,29 @@ class RunctlMagics(Magics):
             return _tell(value)
         if outcome.as_json:
             return _print_json(value)
+        if isinstance(value, Shown):
+            return self._shown(value, hidden)
         return None if hidden else value
+
+    def _bring_back(self, job: Any) -> None:
+        """Define the variables that a job has brought back (``-o``)."""
+        if not job.spec.outputs:
+            return
+        found = job.results()
+        self.cards.shell.user_ns.update(found.values)
+        for problem in found.problems.values():
+            print(f"{problem.what}\n{problem.to_resolve}")
+
+    def _shown(self, shown: Any, hidden: bool) -> Any:
+        from IPython.display import display
+
+        from runctl_jupyter.display.values import notebook_bundle
+
+        if hidden:
+            return None
+        self.cards.show(shown.job)
+        display(notebook_bundle(shown.provenance), raw=True)  # type: ignore[no-untyped-call]  # IPython
+        return shown.job
 
     def _launched(self, job: Any, as_json: bool, hidden: bool) -> Any:
         if as_json:

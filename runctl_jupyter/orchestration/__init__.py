@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.config import Settings, parse_duration
     from runctl_jupyter.orchestration.errors import RunctlError
     from runctl_jupyter.orchestration.instances.instances import Instances
+    from runctl_jupyter.orchestration.jobs.comparison import JobComparison
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.jobs.jobs import Jobs
     from runctl_jupyter.orchestration.jobs.log import Log
+    from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
     from runctl_jupyter.orchestration.listing import Column, Listing, text_table
     from runctl_jupyter.orchestration.model import (
         Checkpoint,
@@ -38,7 +40,9 @@ _HOMES = {
     "instances.instances": ("Instances",),
     "jobs.job": ("Job",),
     "jobs.jobs": ("Jobs",),
+    "jobs.comparison": ("JobComparison",),
     "jobs.log": ("Log",),
+    "jobs.provenance": ("JobProvenance",),
     "listing": ("Column", "Listing", "text_table"),
     "model": ("Checkpoint", "Instance", "LaunchPlan", "StatusReport", "StorageObject", "Transfer"),
     "runctl": ("Runctl",),
@@ -54,6 +58,8 @@ __all__ = [
     "Instance",
     "Instances",
     "Job",
+    "JobComparison",
+    "JobProvenance",
     "JobState",
     "Jobs",
     "LaunchPlan",

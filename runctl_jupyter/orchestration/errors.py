@@ -105,3 +105,33 @@ class AwsRefused(RunctlError):
 
 class WaitTimedOut(RunctlError):
     """What was waited for did not happen in time; it may still happen."""
+
+
+class RemoteError(JobFailed):
+    """An exception ended the job's script on the machine; `__cause__` is one of its type where Python itself has it.
+
+    Parameters
+    ----------
+    what, to_resolve
+        As of every error.
+    remote_type
+        The exception's type with its module, e.g. ``builtins.ValueError``.
+    remote_traceback
+        As the machine has printed it.
+    line
+        Line of the script that raised it, or called what raised it; the first line of a cell is 1.
+    """
+
+    def __init__(
+        self, what: str, to_resolve: str, *, remote_type: str, remote_traceback: str, line: int | None
+    ) -> None:
+        super().__init__(what, to_resolve)
+        self.remote_type = remote_type
+        self.remote_traceback = remote_traceback
+        self.line = line
+        self.add_note(remote_traceback.rstrip())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as JSON-ready dict."""
+        remote = {"type": self.remote_type, "line": self.line, "traceback": self.remote_traceback}
+        return {**super().to_dict(), "remote": remote}

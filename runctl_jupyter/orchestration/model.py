@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from runctl_jupyter.run_record import to_iso
-from runctl_jupyter.run_record.schemas import to_plain
+from runctl_jupyter.run_record.documents import to_plain
 
 
 class Value:
@@ -81,6 +81,8 @@ class Checkpoint(Value):
     job_id: str
     attempt: int
     latest: bool = False
+    seq: int = 0
+    """Number among the attempt's checkpoints, from 0."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
+from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.storage import Storage
@@ -96,7 +97,7 @@ class Runctl:
     def jobs(self) -> Jobs:
         """Jobs of the target's record."""
         root = Path(self.settings.project_root or self.cwd).expanduser()
-        return Jobs(
+        submitter = Submitter(
             self._record,
             self._target,
             self.checkpoints,
@@ -106,6 +107,7 @@ class Runctl:
             sync=self.settings.sync,
             cache_dir=_cache_dir() / "sync",
         )
+        return Jobs(self._record, self._target, self.checkpoints, submitter)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:

@@ -1,13 +1,21 @@
-"""Waiting for a state, with polls that grow from quick to polite."""
+"""Waiting for a state, with polls that grow from quick to polite, and for storage that fails to come back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, stop_never, wait_exponential
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_delay,
+    stop_never,
+    wait_exponential,
+)
 
-from runctl_jupyter.orchestration.errors import WaitTimedOut
+from runctl_jupyter.orchestration.errors import StorageUnavailable, WaitTimedOut
 
 T = TypeVar("T")
 
@@ -45,3 +53,19 @@ def wait_until(
         return polls(look)
     except RetryError as error:
         raise WaitTimedOut(what, to_resolve) from error
+
+
+def persist(action: Callable[[], T], *, timeout: float) -> T:
+    """Do `action`, again while storage fails in a way that passes by itself; after `timeout` seconds raise that."""
+    tries = Retrying(
+        retry=retry_if_exception(is_passing),
+        wait=wait_exponential(multiplier=0.2, max=3.0),
+        stop=stop_after_delay(timeout),
+        reraise=True,
+    )
+    return tries(action)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether storage has failed in a way that passes by itself."""
+    return isinstance(error, StorageUnavailable) and bool(getattr(error.__cause__, "transient", False))

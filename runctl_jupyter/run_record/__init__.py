@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from runctl_jupyter.run_record.folder import FolderStore
 from runctl_jupyter.run_record.layout import AttemptKeys, JobKeys, blob_key
+from runctl_jupyter.run_record.provenance import (
+    DataFile,
+    DataManifest,
+    Provenance,
+    RemoteFailure,
+    ResolvedEnvironment,
+    VariableSet,
+)
 from runctl_jupyter.run_record.schemas import (
+    AttemptPlan,
     Cause,
     CheckpointFile,
     CheckpointManifest,
@@ -19,7 +28,9 @@ from runctl_jupyter.run_record.schemas import (
     LatestCheckpoint,
     Limits,
     Pacing,
+    ResumeFrom,
     Status,
+    StoredValue,
 )
 from runctl_jupyter.run_record.states import JobState
 from runctl_jupyter.run_record.store import (
@@ -33,12 +44,15 @@ from runctl_jupyter.run_record.times import from_iso, now, to_iso
 
 __all__ = [
     "AttemptKeys",
+    "AttemptPlan",
     "Cause",
     "CheckpointFile",
     "CheckpointManifest",
     "Claim",
     "CodeFile",
     "CodeTree",
+    "DataFile",
+    "DataManifest",
     "FolderStore",
     "JobKeys",
     "JobSpec",
@@ -48,10 +62,16 @@ __all__ = [
     "NotFound",
     "Pacing",
     "PreconditionFailed",
+    "Provenance",
     "RecordStore",
+    "RemoteFailure",
+    "ResolvedEnvironment",
+    "ResumeFrom",
     "Status",
     "StoreError",
     "StoredObject",
+    "StoredValue",
+    "VariableSet",
     "blob_key",
     "from_iso",
     "now",

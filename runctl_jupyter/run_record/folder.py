@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
@@ -56,9 +57,10 @@ class FolderStore:
         path = self.path(key)
         try:
             data = path.read_bytes()
+            modified = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotFound(f"no {key} in {self.root}") from None
-        return StoredObject(data, _etag(data), self._metadata(key))
+        return StoredObject(data, _etag(data), self._metadata(key), modified)
 
     def put(
         self,

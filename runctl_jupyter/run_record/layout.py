@@ -4,9 +4,16 @@
 
     blobs/<sha256>                                  code packs, code trees, runner bundles
     jobs/<job>/spec.json                            what to run; written once
+    jobs/<job>/provenance.json                      where it came from: cell, commit, client; written once
+    jobs/<job>/attempts/<n>/attempt.json            where attempt n runs and what it goes on from; from the second on
     jobs/<job>/attempts/<n>/claim.json              who runs it; one winner
     jobs/<job>/attempts/<n>/status.json             state and heartbeat; compare-and-swap; an end is never overwritten
     jobs/<job>/attempts/<n>/cancel.json             a user's request to end; written once
+    jobs/<job>/attempts/<n>/revival                 when a runner was started once more; written once
+    jobs/<job>/attempts/<n>/environment.json        Python and packages the script ran with
+    jobs/<job>/attempts/<n>/data.json               what --data-s3 brought: paths, sizes, etags
+    jobs/<job>/attempts/<n>/variables.json          variables brought back; their bytes are blobs
+    jobs/<job>/attempts/<n>/exception.json          the exception that ended a cell
     jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
     jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
@@ -63,6 +70,36 @@ class AttemptKeys:
         """A user's request to end."""
         return self.prefix + "cancel.json"
 
+    @property
+    def plan(self) -> str:
+        """Where it runs and what it goes on from; the first attempt has none."""
+        return self.prefix + "attempt.json"
+
+    @property
+    def revival(self) -> str:
+        """A time; whoever writes it starts a runner once more where one has fallen silent."""
+        return self.prefix + "revival"
+
+    @property
+    def environment(self) -> str:
+        """Python and packages the script ran with."""
+        return self.prefix + "environment.json"
+
+    @property
+    def data(self) -> str:
+        """What ``--data-s3`` brought."""
+        return self.prefix + "data.json"
+
+    @property
+    def variables(self) -> str:
+        """Variables brought back."""
+        return self.prefix + "variables.json"
+
+    @property
+    def exception(self) -> str:
+        """The exception that ended a cell."""
+        return self.prefix + "exception.json"
+
     def chunk(self, seq: int) -> str:
         """Return the key of log chunk `seq`, counted from 0."""
         return f"{self.prefix}logs/{seq:08d}"
@@ -83,6 +120,11 @@ class JobKeys:
     def spec(self) -> str:
         """What to run."""
         return self.prefix + "spec.json"
+
+    @property
+    def provenance(self) -> str:
+        """Where it came from."""
+        return self.prefix + "provenance.json"
 
     @property
     def attempts_prefix(self) -> str:

@@ -1,45 +1,14 @@
-"""The JSON documents of the record, as frozen dataclasses.
-
-`from_json` ignores keys it does not know, so that an older reader can follow a newer job; it refuses
-documents that lack what it needs. pydantic would do this too, but is compiled code, and these run
-on the machine, where nothing can be installed first.
-"""
+"""The documents that make a job run: what to run, who runs it, how it is, what it saved."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Optional, TypeVar
+from typing import Optional
 
+from runctl_jupyter.run_record.documents import SCHEMA, Document
 from runctl_jupyter.run_record.states import JobState
-
-SCHEMA = 1
-"""Version of the record; raised only when an old reader would misread a new document."""
-
-D = TypeVar("D", bound="Document")
-
-
-class Document:
-    """A dataclass that is one JSON object of the record."""
-
-    def to_json(self) -> bytes:
-        """Return the document as UTF-8 JSON with stable order of keys."""
-        return json.dumps(to_plain(self), indent=1, ensure_ascii=False).encode()
-
-    @classmethod
-    def from_json(cls: type[D], data: bytes) -> D:
-        """Read a document.
-
-        Raises
-        ------
-        ValueError
-            Not JSON, or a key is missing or of the wrong type.
-        """
-        return typing.cast(D, _build(cls, json.loads(data), cls.__name__))
 
 
 @dataclass(frozen=True)
@@ -81,6 +50,8 @@ class Limits(Document):
     """Seconds the script may run."""
     max_cost_usd: Optional[float] = None
     """Money the attempt may cost at `JobSpec.price_per_hour`."""
+    idle_stop_s: Optional[float] = None
+    """Seconds without anything happening: no CPU, GPU, disk or network in use."""
     grace_s: float = 90.0
     """Seconds between SIGTERM and SIGKILL."""
 
@@ -97,11 +68,37 @@ class Pacing(Document):
     flush_burst: int = 120
     """Chunks that may be written at `flush_quick_s` instead, refilled one every `flush_s`: short jobs are live."""
     flush_quick_s: float = 0.1
-    chunk_bytes: int = 64 * 1024
-    """A chunk is written at once when it has this size."""
+    chunk_bytes: int = 4 * 1024 * 1024
+    """A chunk is written at once when it has this size, whatever the time: so 4 MB/s cost no more than 4 lines/s."""
     control_s: float = 1.0
     """How often the runner looks for a cancel request."""
     checkpoint_scan_s: float = 0.5
+    output_s: float = 30.0
+    """How often changed outputs are uploaded while the script runs."""
+
+
+@dataclass(frozen=True)
+class StoredValue(Document):
+    """The value of a variable, stored as a blob: the same value is stored once."""
+
+    name: str
+    format: str
+    """How its bytes are to be read: ``json npy parquet safetensors pickle cloudpickle``; a second word
+    says what is built from them."""
+    sha256: str
+    size: int
+    type: str
+    """Its Python type, for people, e.g. ``pandas.DataFrame``."""
+
+
+@dataclass(frozen=True)
+class ResumeFrom(Document):
+    """A checkpoint to go on from: one of this record's, or files under an ``s3://`` address."""
+
+    job_id: Optional[str] = None
+    attempt: Optional[int] = None
+    seq: Optional[int] = None
+    uri: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +117,26 @@ class JobSpec(Document):
     tree: Optional[str] = None
     """SHA-256 of the blob that holds the `CodeTree`."""
     env: dict[str, str] = field(default_factory=dict)
+    """Variables as they are; ``ssm:NAME`` and ``secretsmanager:NAME`` name secrets, looked up on the machine."""
     params: dict[str, str] = field(default_factory=dict)
     requirements: Optional[str] = None
     """Path of a requirements file in the project; None with a PEP 723 block or without dependencies."""
     checkpoint_dir: str = "checkpoints"
     """Relative to the working directory."""
+    data_uri: Optional[str] = None
+    """``s3://`` object or prefix that is brought to ``RUNCTL_DATA_DIR``."""
+    output_uri: Optional[str] = None
+    """``s3://`` prefix for ``RUNCTL_OUTPUT_DIR``; None keeps outputs in the record."""
+    resume: str = "latest"
+    """What a next attempt goes on from: ``latest`` or ``none``."""
+    resume_from: Optional[ResumeFrom] = None
+    """What this attempt goes on from, where it was said; outranks `resume`."""
+    inputs: list[StoredValue] = field(default_factory=list)
+    """Variables the cell finds defined."""
+    outputs: list[str] = field(default_factory=list)
+    """Variables of the cell that are brought back."""
+    run_key: Optional[str] = None
+    """Hash of cell, source and arguments: the same run is not launched twice while it runs."""
     limits: Limits = field(default_factory=Limits)
     pacing: Pacing = field(default_factory=Pacing)
     instance_id: Optional[str] = None
@@ -139,6 +151,37 @@ class JobSpec(Document):
     cell: bool = False
     """Whether the script is the body of a notebook cell."""
     schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class AttemptPlan(Document):
+    """Where a next attempt of a job runs and what it goes on from. The first attempt's lies in the spec."""
+
+    number: int
+    created_at: str
+    instance_id: Optional[str] = None
+    instance_type: Optional[str] = None
+    region: Optional[str] = None
+    spot: bool = False
+    price_per_hour: Optional[float] = None
+    end_machine: bool = False
+    resume: str = "latest"
+    resume_from: Optional[ResumeFrom] = None
+    schema: int = SCHEMA
+
+    def applied_to(self, spec: JobSpec) -> JobSpec:
+        """Return the spec as this attempt runs it."""
+        return dataclasses.replace(
+            spec,
+            instance_id=self.instance_id,
+            instance_type=self.instance_type,
+            region=self.region,
+            spot=self.spot,
+            price_per_hour=self.price_per_hour,
+            end_machine=self.end_machine,
+            resume=self.resume,
+            resume_from=self.resume_from,
+        )
 
 
 @dataclass(frozen=True)
@@ -157,9 +200,12 @@ class Claim(Document):
 class Cause(Document):
     """Why a job ended the way it did: a short `kind` for programs, a sentence for people.
 
-    Kinds: ``exit`` (non-zero exit code), ``signal``, ``environment`` (dependencies could not be installed), ``code``
-    (the project could not be fetched), ``upload`` (a promised upload failed), ``user``, ``ttl``, ``timeout``,
-    ``max-cost``, ``spot``, ``machine`` (gone or silent), ``launch`` (no machine could be had), ``runner``.
+    Kinds: ``exit`` (non-zero exit code), ``signal``, ``out-of-memory`` (the kernel killed it), ``cuda-out-of-memory``,
+    ``missing-module``, ``environment`` (dependencies could not be installed), ``code`` (the project could not be
+    fetched), ``data``, ``inputs`` (variables), ``resume`` (the checkpoint), ``secret``
+    (what the script needs could not be brought), ``upload``
+    (a promised upload failed), ``user``, ``ttl``, ``timeout``, ``max-cost``, ``idle``, ``spot``, ``machine`` (gone or
+    silent), ``launch`` (no machine could be had), ``runner``.
     """
 
     kind: str
@@ -189,6 +235,9 @@ class Status(Document):
     log_chunks: int = 0
     log_bytes: int = 0
     checkpoint_count: int = 0
+    output_count: int = 0
+    """Files of ``RUNCTL_OUTPUT_DIR`` that are stored and verified."""
+    output_bytes: int = 0
     cost_usd: Optional[float] = None
     """From claim to now at the spec's price, 60 s at least; None when the price is unknown."""
     schema: int = SCHEMA
@@ -227,60 +276,3 @@ class LatestCheckpoint(Document):
     attempt: int
     seq: int
     updated_at: str
-
-
-def to_plain(value: Any) -> Any:
-    """Turn dataclasses and enums into what JSON knows."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    return value
-
-
-_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Build `kind` from JSON, checking types; `where` names the place in messages."""
-    origin = typing.get_origin(kind)
-    if origin in _UNIONS:
-        if value is None:
-            return None
-        (inner,) = (arg for arg in typing.get_args(kind) if arg is not type(None))
-        return _build(inner, value, where)
-    if origin is list:
-        (inner,) = typing.get_args(kind)
-        return [_build(inner, item, f"{where}[{i}]") for i, item in enumerate(_expect(list, value, where))]
-    if origin is dict:
-        _, inner = typing.get_args(kind)
-        return {key: _build(inner, item, f"{where}.{key}") for key, item in _expect(dict, value, where).items()}
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, _expect(dict, value, where), where)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if kind is float:
-        return float(_expect((int, float), value, where))
-    return _expect(kind, value, where)
-
-
-def _build_dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    found = {}
-    for each in dataclasses.fields(kind):
-        if each.name in value:
-            found[each.name] = _build(hints[each.name], value[each.name], f"{where}.{each.name}")
-        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{where} lacks {each.name!r}")
-    return kind(**found)
-
-
-def _expect(kind: Any, value: Any, where: str) -> Any:
-    wrong_bool = isinstance(value, bool) and kind is not bool
-    if wrong_bool or not isinstance(value, kind):
-        raise ValueError(f"{where} is {type(value).__name__}, not what the record needs")
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Optional, Protocol
 
 
@@ -30,6 +31,8 @@ class StoredObject:
     data: bytes
     etag: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    modified: Optional[datetime] = None
+    """When it was written, by the store's own clock; None when the store does not tell."""
 
 
 class RecordStore(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from runctl_jupyter.run_record import (
 )
 from runctl_jupyter.runner.backoff import persist
 from runctl_jupyter.runner.checkpoint_files import Candidate, Fingerprint, candidates, is_whole, step_and_metrics
-from runctl_jupyter.runner.files import FileChanged, FileStore, put_verified
+from runctl_jupyter.runner.files import FileChanged, FileStore, put_verified, sha256_of, whole_file
 from runctl_jupyter.runner.periodic import Periodic
 from runctl_jupyter.runner.processes import descendants, written_files
 
@@ -60,18 +61,34 @@ class CheckpointUploader:
         Seconds between two looks.
     say
         Writes a line to the job's log.
+    journal
+        File that keeps which files are stored, for a runner that comes after this one.
+    again
+        Go on after a runner that was killed, from its journal.
     """
 
     def __init__(
-        self, store: FileStore, keys: JobKeys, attempt: int, folder: Path, scan_s: float, say: Callable[[str], None]
+        self,
+        store: FileStore,
+        keys: JobKeys,
+        attempt: int,
+        folder: Path,
+        scan_s: float,
+        say: Callable[[str], None],
+        journal: Path,
+        *,
+        again: bool = False,
     ) -> None:
         self._store, self._keys, self._attempt, self._folder, self._say = store, keys, attempt, folder, say
         self._periodic = Periodic("checkpoints", lambda: scan_s, self._look)
         self._lock = threading.RLock()
         self._seen: dict[str, _Sighting] = {}
-        self._stored = {c.name: found for c in candidates(folder) if (found := c.fingerprint()) is not None}
+        self._journal = journal
         self._half_written: set[tuple[int, int]] = set()
-        self._seq = 0
+        self._stored, self._seq = self._recall() if again else (_fingerprints(folder), 0)
+        self._settled = not again
+        if not again:
+            self._note()
         self._unsure: Optional[_Unsure] = None
         self._unpointed: Optional[CheckpointManifest] = None
 
@@ -182,6 +199,8 @@ class CheckpointUploader:
         be written over by the next.
         """
         with self._lock:
+            if not self._settled:
+                self._catch_up()
             if self._unsure is not None:
                 try:
                     self._store.get(self._manifest_key())
@@ -190,11 +209,45 @@ class CheckpointUploader:
                     self._unsure = None
             self._point()
 
+    def _catch_up(self) -> None:
+        """Find what a former runner has stored in its last moments, after it had written its journal."""
+        while True:
+            try:
+                manifest = CheckpointManifest.from_json(self._store.get(self._manifest_key()).data)
+            except NotFound:
+                break
+            for candidate in candidates(self._folder):
+                fingerprint = candidate.fingerprint()
+                if candidate.name == manifest.name and fingerprint and _hashes(candidate) == _promised(manifest):
+                    self._stored[candidate.name] = fingerprint
+            self._unpointed = manifest
+            self._seq += 1
+        self._store.end_uploads(self._keys.checkpoint_data(self._attempt, self._seq))
+        self._settled = True
+        self._note()
+
+    def _recall(self) -> tuple[dict[str, Fingerprint], int]:
+        """Return what a former runner's journal says is stored, and how many checkpoints there are."""
+        try:
+            noted = json.loads(self._journal.read_bytes())
+        except (OSError, ValueError):
+            return {}, 0  # then every file is looked at anew, and `_catch_up` finds which are stored
+        stored = {name: tuple((row[0], *row[1:]) for row in rows) for name, rows in noted["stored"].items()}
+        return stored, int(noted["seq"])
+
+    def _note(self) -> None:
+        try:
+            with whole_file(self._journal) as stream:
+                stream.write(json.dumps({"seq": self._seq, "stored": self._stored}).encode())
+        except OSError as error:
+            sys.stderr.write(f"{self._journal}: {error}\n")
+
     def _visible(self, stored: _Unsure) -> None:
         self._unsure = None
         self._unpointed = stored.manifest
         self._stored[stored.manifest.name] = stored.fingerprint
         self._seq += 1
+        self._note()
         self._say(f"checkpoint {stored.manifest.name} saved, {_size(stored.manifest.size)}, verified")
 
     def _manifest_key(self) -> str:
@@ -224,6 +277,22 @@ class CheckpointUploader:
                 return
             except PreconditionFailed:
                 continue  # somebody moved it meanwhile: look where it is now
+
+
+def _fingerprints(folder: Path) -> dict[str, Fingerprint]:
+    return {c.name: found for c in candidates(folder) if (found := c.fingerprint()) is not None}
+
+
+def _promised(manifest: CheckpointManifest) -> dict[str, str]:
+    return {file.path: file.sha256 for file in manifest.files}
+
+
+def _hashes(candidate: Candidate) -> Optional[dict[str, str]]:
+    """Return the SHA-256 of each file; None when one is gone."""
+    try:
+        return {path.relative_to(candidate.base).as_posix(): sha256_of(path) for path in candidate.files}
+    except FileNotFoundError:
+        return None
 
 
 def _open_files() -> set[tuple[int, int]]:

@@ -40,6 +40,12 @@ def lay_out(store: FileStore, tree_sha256: str, blobs: Path, work: Path) -> Code
     return tree
 
 
+def content_of(tree: CodeTree) -> str:
+    """Return a hash of what the files are: the same files may lie in other packs tomorrow."""
+    rows = sorted((file.path, file.mode, file.sha256) for file in tree.files)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
 def _tree(store: FileStore, sha256: str, blobs: Path) -> CodeTree:
     for _ in range(2):
         path = _fetch(store, sha256, blobs)

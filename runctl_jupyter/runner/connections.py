@@ -9,8 +9,11 @@ import http.client
 import os
 import threading
 from collections.abc import Mapping
-from typing import IO, Optional, Union
+from typing import IO, TYPE_CHECKING, Optional, Union
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 Body = Union[bytes, IO[bytes]]
 
@@ -37,6 +40,8 @@ class Connections:
         self._port = parts.port
         self._timeout_s = timeout_s
         self._local = threading.local()
+        self._context: Optional[ssl.SSLContext] = None
+        self._context_lock = threading.Lock()
         self.host = parts.netloc.rpartition("@")[2]
         """As the ``Host`` header names it."""
 
@@ -76,7 +81,9 @@ class Connections:
             return http.client.HTTPConnection(self._hostname, self._port, timeout=self._timeout_s, blocksize=_BLOCK)
         import ssl
 
-        context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
+        with self._context_lock:  # reading the authorities takes longer than a connection; once is enough
+            if self._context is None:
+                self._context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
         return http.client.HTTPSConnection(
-            self._hostname, self._port, timeout=self._timeout_s, blocksize=_BLOCK, context=context
+            self._hostname, self._port, timeout=self._timeout_s, blocksize=_BLOCK, context=self._context
         )

@@ -83,6 +83,7 @@ def unit_command(
         "Type": "exec",  # systemd-run then returns only when the program runs
         "KillMode": "mixed",  # SIGTERM to the runner, which ends the training with grace; SIGKILL to all at the end
         "TimeoutStopSec": str(_STOP_S),
+        "Restart": "on-abnormal",  # a keeper that was killed: the next saves what this one leaves
         "OOMPolicy": "continue",  # the training may be killed for memory; the runner stays to say so
         "After": "network-online.target",  # at shutdown: stopped before the network, so the end can be stored
         "WorkingDirectory": str(folder),
@@ -109,7 +110,7 @@ def _as_unit(program: str, argv: Sequence[str], unit: str, log: Path) -> int:
     except OSError as error:
         raise DetachFailed(str(error)) from error
     command = unit_command(
-        program, sys.executable, _entry(), argv, unit=unit, log=log, folder=Path.cwd(), environ=os.environ
+        program, sys.executable, entry(), argv, unit=unit, log=log, folder=Path.cwd(), environ=os.environ
     )
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -120,7 +121,7 @@ def _as_unit(program: str, argv: Sequence[str], unit: str, log: Path) -> int:
     return int(shown.stdout.strip() or 0)
 
 
-def _entry() -> list[str]:
+def entry() -> list[str]:
     """Return how this very program was started: the bundle's ``main.py``, or the installed package."""
     started = Path(sys.argv[0])
     return [str(started.absolute())] if started.name == "main.py" else ["-m", "runctl_jupyter.runner"]

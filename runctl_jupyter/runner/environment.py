@@ -15,27 +15,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from runctl_jupyter.runner import uv
 from runctl_jupyter.runner.child import ChildProcess
 from runctl_jupyter.runner.folders import RootFolders
 from runctl_jupyter.runner.log import JobLog
-from runctl_jupyter.runner.requirements import Requirements
-from runctl_jupyter.runner.stops import StopSignal
+from runctl_jupyter.runner.output_pipe import OutputPipe, into
+from runctl_jupyter.runner.requirements import Origin, Requirements
+from runctl_jupyter.runner.stops import Stopped, StopSignal
+from runctl_jupyter.runner.unsaved import Unsaved
 
 DLAMI_PYTHON = Path("/opt/pytorch/bin/python")
 """The environment with PyTorch of AWS's deep learning images (DLAMI release notes, PyTorch 2.x)."""
+_MARKER = ".complete"
 _LOCK_LOOK_S = 0.1
 _TAIL_BYTES = 8192
 
 
 class EnvironmentFailed(Exception):
     """The environment could not be made; the message is for people."""
-
-
-class Stopped(Exception):
-    """The job was told to end meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ class EnvironmentMaker:
     ) -> None:
         self._base = base
         self._folders = folders
+        self._unsaved = Unsaved(folders)
         self._log = log
         self._stop = stop
         self._environ = environ
@@ -110,11 +110,17 @@ class EnvironmentMaker:
             return ScriptPython(base)
         place = self._folders.environments / self._key(needs, base)
         python = place / "bin" / "python"
-        if not _complete(place):
-            with self._locked(place):
-                if not _complete(place):
-                    self._make(needs, base, place, work)
+        try:
+            if not self._complete(place):
+                with self._locked(place):
+                    if not self._complete(place):
+                        self._make(needs, base, place, work)
+        finally:
+            self._unsaved.save(place)
         return ScriptPython(str(python), place)
+
+    def _complete(self, place: Path) -> bool:
+        return _finished(place) and self._unsaved.survived(place)
 
     def _key(self, needs: Requirements, base: str) -> str:
         real = os.path.realpath(base)
@@ -150,6 +156,7 @@ class EnvironmentMaker:
 
     def _make(self, needs: Requirements, base: str, place: Path, work: Path) -> None:
         began = time.monotonic()
+        self._unsaved.begin(place)
         if place.exists():
             shutil.rmtree(place)
         environ = uv.environ_for(self._environ, self._folders.uv_cache)
@@ -160,25 +167,38 @@ class EnvironmentMaker:
             program = uv.find(environ, self._folders.tools)
             if program is None:
                 raise EnvironmentFailed("uv could not be installed: pip left no program")
-        listed = "the script's requirements" if needs.count is None else _count(needs.count, "requirement")
-        self._log.say(f"installing {listed} with {uv.version(program)}")
-        self._run(
-            uv.venv_command(program, base, place, needs.requires_python),
-            work,
-            uv.prefer(environ, base),
-            "no fitting Python",
-        )
-        if not needs.inline:
-            self._see_through(base, place)
-        if needs.count != 0:
-            self._run(
-                uv.install_requirements_command(program, place, needs.source),
-                work,
-                environ,
-                "the requirements could not be installed",
-            )
-        (place / ".complete").touch()
+        self._log.say(f"installing {needs.described} with {uv.version(program)}")
+        if needs.origin in (Origin.LOCK, Origin.PROJECT):
+            self._install_project(program, needs, place, uv.prefer(environ, base))
+        else:
+            wanted = needs.requires_python or base
+            self._run(uv.venv_command(program, place, wanted), work, uv.prefer(environ, base), "no fitting Python")
+            if needs.sees_image:
+                self._see_through(base, place)
+            if needs.count != 0:
+                command = uv.install_requirements_command(program, place, needs.source)
+                self._run(command, work, environ, "the requirements could not be installed")
+        (place / _MARKER).touch()
         self._log.say(f"requirements installed in {time.monotonic() - began:.1f} s")
+
+    def _install_project(self, program: str, needs: Requirements, place: Path, environ: Mapping[str, str]) -> None:
+        """Make the environment of a ``pyproject.toml``, from its lock where it has one.
+
+        Everything runs in the project's folder: there uv finds its settings, and local packages by their paths.
+        """
+        folder = needs.source.parent
+        if needs.origin is Origin.LOCK:
+            check = uv.lock_check_environ(environ, needs.indexes)
+            code, said = self._finish(uv.lock_check_command(program), folder, check, "uv.lock", lambda _: None)
+            if code and uv.says_stale(said):
+                raise EnvironmentFailed("uv.lock does not fit pyproject.toml: run `uv lock`, then launch again")
+        self._run(uv.venv_command(program, place, None), folder, environ, "no fitting Python")
+        if needs.origin is Origin.LOCK:
+            into = uv.project_environ(environ, place)
+            self._run(uv.sync_command(program), folder, into, "uv.lock could not be installed")
+        elif needs.count != 0:
+            command = uv.install_requirements_command(program, place, needs.source)
+            self._run(command, folder, environ, "what pyproject.toml names could not be installed")
 
     def _see_through(self, base: str, place: Path) -> None:
         """Let an environment made from a requirements file see what the image brings, such as its PyTorch.
@@ -195,29 +215,33 @@ class EnvironmentMaker:
 
     def _run(self, argv: list[str], folder: Path, environ: Mapping[str, str], what: str) -> None:
         """Run an installer with its output in the log."""
+        code, said = self._finish(argv, folder, environ, what, self._log.write_own)
+        if code:
+            raise EnvironmentFailed(f"{what}: {uv.complaint(said)}")
+
+    def _finish(
+        self, argv: list[str], folder: Path, environ: Mapping[str, str], what: str, write: Callable[[bytes], None]
+    ) -> tuple[int, str]:
+        """Run a program to its end; return its exit code and the last that it said."""
         tail = bytearray()
 
-        def write(data: bytes) -> None:
-            self._log.write_own(data)
+        def keep(data: bytes) -> None:
+            write(data)
             tail.extend(data)
             del tail[:-_TAIL_BYTES]
 
         try:
-            child = ChildProcess(argv, folder=folder, environ=environ, write=write, stop=self._stop)
+            output = OutputPipe(into(keep))
+            child = ChildProcess(argv, folder=folder, environ=environ, output=output, stop=self._stop)
         except OSError as error:
             raise EnvironmentFailed(f"{what}: {argv[0]} could not be started: {error.strerror}") from error
         finished = child.wait()
         child.end()
         if not finished:
             raise Stopped
-        if child.return_code:
-            raise EnvironmentFailed(f"{what}: {uv.complaint(bytes(tail).decode('utf-8', 'replace'))}")
+        return child.return_code or 0, bytes(tail).decode("utf-8", "replace")
 
 
-def _complete(place: Path) -> bool:
-    """Whether an environment was finished and its interpreter is still there."""
-    return (place / ".complete").exists() and (place / "bin" / "python").exists()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _finished(place: Path) -> bool:
+    """Whether everything was installed and the interpreter is still there."""
+    return (place / _MARKER).exists() and (place / "bin" / "python").exists()

@@ -14,6 +14,7 @@ from typing import IO, Optional, Protocol
 from runctl_jupyter.run_record import FolderStore, NotFound, RecordStore, StoreError
 
 BLOCK = 1 << 20
+_TEMPORARY = ".tmp-"
 
 
 class FileChanged(Exception):
@@ -65,11 +66,31 @@ class FileStore(RecordStore, Protocol):
             The store failed.
         """
 
+    def end_uploads(self, prefix: str) -> None:
+        """Give up what was begun below `prefix` and not finished, by a process that was killed.
+
+        Raises
+        ------
+        StoreError
+            The store failed.
+        """
+
 
 def fingerprint(path: Path) -> tuple[int, int, int]:
     """Return what changes when somebody writes to a file or replaces it: inode, size, mtime in ns."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while True:
+            block = stream.read(BLOCK)
+            if not block:
+                return digest.hexdigest()
+            digest.update(block)
 
 
 def put_verified(store: FileStore, key: str, path: Path) -> StoredFile:
@@ -93,7 +114,7 @@ def put_verified(store: FileStore, key: str, path: Path) -> StoredFile:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a temporary file that becomes `path` when the block ends well, and is gone when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -145,6 +166,11 @@ class FolderFiles(FolderStore):
             return StoredFile(self.path(key).stat().st_size)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no {key} in {self.root}") from None
+
+    def end_uploads(self, prefix: str) -> None:
+        """Remove temporary files; see `FileStore.end_uploads`."""
+        for left in self.path(prefix.rstrip("/")).rglob(f"{_TEMPORARY}*"):
+            left.unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> StoredFile:

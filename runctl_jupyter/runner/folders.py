@@ -32,6 +32,11 @@ class RootFolders:
         """Wheels, shared by all environments."""
         return self.root / "cache" / "uv"
 
+    @property
+    def data_cache(self) -> Path:
+        """Objects that ``--data-s3`` brought, by etag, shared by all jobs."""
+        return self.root / "cache" / "data"
+
     def attempt(self, job_id: str, number: int) -> AttemptFolders:
         """Return the folders of one attempt."""
         return AttemptFolders(self.root / "jobs" / job_id / str(number))
@@ -54,9 +59,44 @@ class AttemptFolders:
         return self.base / "outputs"
 
     @property
+    def data(self) -> Path:
+        """What ``--data-s3`` brought."""
+        return self.base / "data"
+
+    @property
+    def resume(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.base / "resume"
+
+    @property
+    def inputs(self) -> Path:
+        """Variables for the cell."""
+        return self.base / "inputs"
+
+    @property
+    def variables(self) -> Path:
+        """Variables the cell leaves."""
+        return self.base / "variables"
+
+    @property
     def stream(self) -> Path:
         """The log's bytes, before and after they are in the store."""
         return self.base / "spool" / "stream.log"
+
+    @property
+    def pipe(self) -> Path:
+        """What the script prints into."""
+        return self.base / "spool" / "output"
+
+    @property
+    def saved_checkpoints(self) -> Path:
+        """Which files of the checkpoint folder are stored."""
+        return self.base / "checkpoints.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """Command that starts a runner of this attempt once more; gone when the attempt has ended."""
+        return self.base / "unfinished"
 
     @property
     def runner_log(self) -> Path:

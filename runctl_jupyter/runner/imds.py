@@ -77,6 +77,14 @@ class Imds:
         """Return the region this instance is in."""
         return self.get("meta-data/placement/region")
 
+    def image_id(self) -> Optional[str]:
+        """Return the id of the image this instance was launched from."""
+        return self.get("meta-data/ami-id")
+
+    def instance_type(self) -> Optional[str]:
+        """Return the type of this instance."""
+        return self.get("meta-data/instance-type")
+
     def spot_notice(self) -> Optional[SpotNotice]:
         """Return EC2's notice that it takes this spot instance back; None as long as all is well."""
         text = self.get("meta-data/spot/instance-action")

@@ -6,6 +6,7 @@ chunks at the pace of `Pacing` and stores one after the other, so that numbers h
 
 from __future__ import annotations
 
+import select
 import sys
 import threading
 import time
@@ -15,7 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Optional
 
-from runctl_jupyter.run_record import AttemptKeys, Pacing, PreconditionFailed, RecordStore, StoreError, now, to_iso
+from runctl_jupyter.run_record import (
+    AttemptKeys,
+    NotFound,
+    Pacing,
+    PreconditionFailed,
+    RecordStore,
+    StoreError,
+    now,
+    to_iso,
+)
 from runctl_jupyter.run_record.layout import CHUNK_OFFSET, CHUNK_ORIGIN, CHUNK_TIME, RUNNER
 from runctl_jupyter.runner.backoff import Backoff
 from runctl_jupyter.runner.spool import Spool
@@ -74,20 +84,34 @@ class JobLog:
     ----------
     spool_path
         File that takes every byte first.
+    known_chunks
+        How many chunks a former runner is known to have stored, at least; None for a log that begins.
     """
 
-    def __init__(self, store: RecordStore, keys: AttemptKeys, pacing: Pacing, spool_path: Path) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        keys: AttemptKeys,
+        pacing: Pacing,
+        spool_path: Path,
+        known_chunks: Optional[int] = None,
+    ) -> None:
         self._store = store
         self._keys = keys
         self._pacing = pacing
         self._spool = Spool(spool_path)
+        self._own_file = spool_path.with_suffix(".own")
+        self._known_chunks = known_chunks
+        self._found_size = self._spool.size
         self._tokens = TokenBucket(pacing.flush_burst, pacing.flush_s)
         self._changed = threading.Condition()
         self._marks: deque[_Mark] = deque()
-        self._own: deque[tuple[int, int]] = deque()
+        self._own = self._read_own()
         self._messages: list[str] = []
         self._messages_since = 0.0
-        self._at_line_start = True
+        self._at_line_start = self._ends_with_line()
+        if self._found_size:
+            self._marks.append(_Mark(self._spool.size, time.monotonic(), now()))
         self._said_disk_full = False
         self._sent = 0
         self._chunks = 0
@@ -104,6 +128,11 @@ class JobLog:
             return self._chunks, self._sent
 
     @property
+    def received(self) -> int:
+        """Bytes that have come so far, the runner's own lines among them."""
+        return self._spool.size
+
+    @property
     def failure(self) -> Optional[StoreError]:
         """What the store said last when it did not take a chunk; None after one that it took."""
         return self._failure
@@ -115,15 +144,34 @@ class JobLog:
     def write(self, data: bytes) -> None:
         """Add bytes of the script; never waits for the store."""
         with self._changed:
-            self._append(data)
-            self._at_line_start = data.endswith(b"\n")
-            if self._messages and (self._at_line_start or self._messages_are_old()):
-                self._append_messages()
+            start = self._spool.size
+            self._spool.append(data)
+            self._script_has_written(start)
+
+    def take(self, pipe: int) -> bool:
+        """Add the script's bytes that wait in a pipe, when there are some; return False when there will be no more."""
+        select.select([pipe], [], [])
+        with self._changed:
+            start = self._spool.size
+            if not self._spool.append_from(pipe):
+                return False
+            self._script_has_written(start)
+        return True
+
+    def _script_has_written(self, start: int) -> None:
+        self._note_arrival(start)
+        self._at_line_start = self._ends_with_line()
+        if self._messages and (self._at_line_start or self._messages_are_old()):
+            self._append_messages()
+
+    def _ends_with_line(self) -> bool:
+        size = self._spool.size
+        return size == 0 or self._spool.read(size - 1, 1) in (b"\n", b"")
 
     def write_own(self, data: bytes) -> None:
         """Add bytes that are the runner's and not the script's, such as an installer's output."""
         with self._changed:
-            self._append(data, own=True)
+            self._append_own(data)
             self._at_line_start = data.endswith(b"\n")
 
     def say(self, text: str) -> None:
@@ -162,20 +210,46 @@ class JobLog:
         with self._changed:
             return self._sent == self._spool.size
 
-    def _append(self, data: bytes, *, own: bool = False) -> None:
+    def _append_own(self, data: bytes) -> None:
         start = self._spool.size
-        pending_before = start - self._sent
+        end = start + len(data)
+        begin = self._own.pop()[0] if self._own and self._own[-1][1] == start else start
+        self._own.append((begin, end))
+        # First whose they are, then the bytes: a runner that comes after this one must not take them for the script's.
+        self._note_own(start, end)
         self._spool.append(data)
+        self._note_arrival(start)
+
+    def _note_own(self, start: int, end: int) -> None:
+        try:
+            with self._own_file.open("ab", buffering=0) as stream:
+                stream.write(b"%d %d\n" % (start, end))
+        except OSError as error:
+            sys.stderr.write(f"{self._own_file}: {error}\n")
+
+    def _read_own(self) -> deque[tuple[int, int]]:
+        """Return which bytes of the stream were a former runner's, as far as they got there."""
+        try:
+            rows = [line.split() for line in self._own_file.read_text().splitlines()]
+        except FileNotFoundError:
+            return deque()
+        found: deque[tuple[int, int]] = deque()
+        for start, end in ((int(row[0]), min(int(row[1]), self._spool.size)) for row in rows):
+            if found and found[-1][1] == start:
+                found[-1] = (found[-1][0], end)
+            elif end > start:
+                found.append((start, end))
+        return found
+
+    def _note_arrival(self, start: int) -> None:
+        """Tell the uploader of bytes that have been appended at `start`."""
         moment, end = time.monotonic(), self._spool.size
-        if own:
-            begin = self._own.pop()[0] if self._own and self._own[-1][1] == start else start
-            self._own.append((begin, end))
         if self._marks and moment - self._marks[-1].first < _MARK_S:
             self._marks[-1].end, self._marks[-1].last = end, now()
         else:
             self._marks.append(_Mark(end, moment, now()))
         # The uploader need not wake for each of a thousand writes a second: only for the first and a full chunk.
-        full = self._pacing.chunk_bytes
+        full, pending_before = self._pacing.chunk_bytes, start - self._sent
         if not pending_before or pending_before < full <= end - self._sent:
             self._changed.notify()
         if self._spool.disk_full and not self._said_disk_full:
@@ -185,13 +259,15 @@ class JobLog:
     def _append_messages(self) -> None:
         lines, self._messages = self._messages, []
         text = "".join(f"runctl: {line}\n" for line in lines).encode()
-        self._append(text if self._at_line_start else b"\n" + text, own=True)
+        self._append_own(text if self._at_line_start else b"\n" + text)
         self._at_line_start = True
 
     def _messages_are_old(self) -> bool:
         return time.monotonic() - self._messages_since >= _MESSAGE_PATIENCE_S
 
     def _upload(self) -> None:
+        if self._known_chunks is not None and not self._find_place(self._known_chunks):
+            return
         while True:
             with self._changed:
                 if not self._wait_until_due():
@@ -211,6 +287,27 @@ class JobLog:
                 self._chunks += 1
                 if self._marks and self._marks[0].end <= end:
                     self._marks.popleft()
+
+    def _find_place(self, known_chunks: int) -> bool:
+        """Find out which chunks a former runner has stored, whatever it takes; False when told to give up."""
+        backoff = Backoff()
+        chunk, sent = max(0, known_chunks - 1), 0
+        while True:
+            try:
+                found = self._store.get(self._keys.chunk(chunk))
+            except NotFound:
+                break
+            except StoreError as error:
+                self._failure = error
+                if self._give_up.wait(backoff.next()):
+                    return False
+            else:
+                chunk, sent = chunk + 1, int(found.metadata[CHUNK_OFFSET]) + len(found.data)
+        with self._changed:
+            self._failure = None
+            self._spool.go_on_at(sent, self._found_size)
+            self._chunks, self._sent = chunk, sent
+        return True
 
     def _wait_until_due(self) -> bool:
         """Wait until a chunk should be written; False when there is none and will be none."""

@@ -7,13 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_PR_SET_NAME = 15  # linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+_START_FIELD = 19  # of /proc/PID/stat, counted behind the name: proc(5), starttime
+_LOOK_S = 0.02
+_keeper: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,70 @@ def become_subreaper() -> bool:
     return done == 0
 
 
+def call_this(name: str) -> None:
+    """Name this process for ``ps`` and ``top``; 15 characters at most, on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def kept_by(keeper: int) -> None:
+    """Tell that `keeper` is this process's parent and takes over its children if it is killed."""
+    global _keeper  # noqa: PLW0603 - a fact of the whole process, like its parent
+    _keeper = keeper
+
+
+def keeper_or_self() -> int:
+    """Return the process that stands for the job: the keeper, as long as there is one."""
+    return _keeper if _keeper is not None and os.getppid() == _keeper else os.getpid()
+
+
 def descendants(root: Optional[int] = None) -> list[Process]:
-    """Return all descendants of `root` (this process), zombies too, without `root` itself."""
+    """Return all processes of the job, zombies too: what comes from this process or from one that was in its place.
+
+    Parameters
+    ----------
+    root
+        Look below this process instead; itself is not among them.
+    """
+    own = os.getpid()
+    if root is None:
+        # A keeper that is gone has left its orphans to this process, which is a subreaper itself.
+        root = keeper_or_self()
     children: dict[int, list[Process]] = {}
     for process in _table():
         children.setdefault(process.parent, []).append(process)
     found: list[Process] = []
-    waiting = [os.getpid() if root is None else root]
+    waiting = [root]
     while waiting:
         below = children.get(waiting.pop(), [])
         found += below
         waiting += [process.pid for process in below]
+    return [process for process in found if process.pid != own]
+
+
+def start_time(pid: int) -> Optional[int]:
+    """Return when a process was started, in clock ticks since boot: with the pid it names one process for ever.
+
+    None when it is gone (a zombie is not), or where there is no ``/proc``.
+    """
+    try:
+        with (_PROC / str(pid) / "stat").open("rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[_START_FIELD])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def with_variables(wanted: Mapping[str, str]) -> list[int]:
+    """Return the processes, of this user, that were started with all these environment variables."""
+    entries = {f"{name}={value}".encode() for name, value in wanted.items()}
+    found = []
+    for entry in _PROC.iterdir() if _PROC.is_dir() else ():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if entries <= set((entry / "environ").read_bytes().split(b"\0")):
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # gone, or not ours to look into
     return found
 
 
@@ -61,6 +119,18 @@ def send(processes: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             continue  # gone, or a set-uid program that only its owner may end
+
+
+def send_and_wait(find: Callable[[], list[int]], grace_s: float) -> None:
+    """End all processes that `find` finds: SIGTERM, time to end, SIGKILL; return when it finds none."""
+    kill_at = time.monotonic() + grace_s
+    found = find()
+    send(found, signal.SIGTERM)
+    while found:
+        time.sleep(_LOOK_S)
+        found = find()
+        if time.monotonic() >= kill_at:
+            send(found, signal.SIGKILL)
 
 
 def reap(zombies: Iterable[int]) -> None:

@@ -11,8 +11,10 @@ import hashlib
 import http.client
 import io
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -24,14 +26,18 @@ from runctl_jupyter.runner.backoff import Backoff
 from runctl_jupyter.runner.connections import Connections
 from runctl_jupyter.runner.credentials import CredentialSource
 from runctl_jupyter.runner.files import BLOCK, FileChanged, StoredFile, fingerprint, whole_file
-from runctl_jupyter.runner.s3_errors import Remedy, S3Fault
+from runctl_jupyter.runner.s3_errors import Remedy, S3Fault, xml_text
+from runctl_jupyter.runner.s3_listing import ListedFile, ListPage, S3Address
 from runctl_jupyter.runner.sigv4 import EMPTY_SHA256, Credentials, Target, encode_path, encode_query, sign
 
-SINGLE_PUT_BYTES = 64 << 20
+SINGLE_PUT_BYTES = 16 << 20
 """Files up to this size go in one request."""
 _TRIES = 6
 _TIMEOUT_S = 20.0
 _META = "x-amz-meta-"
+_MOST_LEFT = 1000
+_ELSEWHERE = (301, 307, 400)
+"""Statuses of PermanentRedirect, TemporaryRedirect, and AuthorizationHeaderMalformed or IllegalLocationConstraint."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,24 @@ class Reply:
     def etag(self) -> str:
         """The object's etag, with its quotes."""
         return self.headers.get("etag", "")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a bucket is reached."""
+
+    region: str
+    connections: Connections
+    root: str
+    """Path of the bucket itself."""
+
+    @classmethod
+    def of(cls, bucket: str, region: str, endpoint: Optional[str]) -> _Place:
+        domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+        # A dot in a bucket's name does not match AWS's wildcard certificate: such buckets go by path.
+        by_path = endpoint is not None or "." in bucket
+        url = endpoint or (f"https://{domain}" if by_path else f"https://{bucket}.{domain}")
+        return cls(region, Connections(url, _TIMEOUT_S), f"/{bucket}/" if by_path else "/")
 
 
 @dataclass(frozen=True)
@@ -87,19 +111,52 @@ class S3Store:
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix
-        self._region = region
         self._credentials = credentials
+        self._endpoint = endpoint
         self._clock_offset = timedelta(0)
-        domain = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
-        # A dot in a bucket's name does not match AWS's wildcard certificate: such buckets go by path.
-        by_path = endpoint is not None or "." in bucket
-        self._connections = Connections(
-            endpoint or (f"https://{domain}" if by_path else f"https://{bucket}.{domain}"), _TIMEOUT_S
-        )
-        self._root = f"/{bucket}/" if by_path else "/"
+        self._place = _Place.of(bucket, region, endpoint)
+        # One for all uploads of this store: its threads keep their connections from file to file.
+        self.senders = ThreadPoolExecutor(multipart.PARALLEL, thread_name_prefix="part")
+        self.left_uploads: deque[tuple[str, str]] = deque(maxlen=_MOST_LEFT)
+        """Keys and ids of uploads in parts that are still to be aborted."""
+        self.unsure_uploads: set[str] = set()
+        """Keys for which S3 may have begun an upload whose id was lost with the answer."""
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
 
     def __repr__(self) -> str:
-        return f"S3Store({f's3://{self.bucket}/{self.prefix}'!r})"
+        return f"S3Store({str(self)!r})"
+
+    def elsewhere(self, uri: str) -> S3Store:
+        """Return the store under another ``s3://`` address, with the same keys; its region is found out.
+
+        Raises
+        ------
+        ValueError
+            `uri` is no ``s3://`` address.
+        """
+        address = S3Address.parse(uri)
+        prefix = address.key if not address.key or address.key.endswith("/") else address.key + "/"
+        return S3Store(address.bucket, prefix, self._place.region, self._credentials, self._endpoint)
+
+    def list(self, prefix: str = "") -> Iterator[ListedFile]:
+        """List the objects whose keys begin with `prefix`, in order; keys are relative to the store's own prefix.
+
+        Raises
+        ------
+        StoreError
+            S3 failed or refused.
+        """
+        # With encoding-type=url a key may hold what XML cannot.
+        query = {"list-type": "2", "encoding-type": "url", "prefix": self.prefix + prefix}
+        while True:
+            page = ListPage.of_answer(self.call("GET", None, query=query).data)
+            for file in page.files:
+                yield replace(file, key=file.key[len(self.prefix) :])
+            if page.next_token is None:
+                return
+            query["continuation-token"] = page.next_token
 
     def get(self, key: str) -> StoredObject:
         """Read a whole object; see `RecordStore.get`."""
@@ -166,26 +223,31 @@ class S3Store:
             return received[-1]
 
     def put_file(self, key: str, path: Path) -> StoredFile:
-        """Upload a file; see `FileStore.put_file`. Above 64 MiB in parts, four at a time."""
+        """Upload a file; see `FileStore.put_file`. A large one goes in parts, several at a time."""
         before = fingerprint(path)
-        read = multipart.read_file(path, SINGLE_PUT_BYTES)
         try:
-            if len(read.parts) == 1:
-                etag = self.call("PUT", key, payload=Payload.of_part(path, read.parts[0])).etag
+            if before[1] <= SINGLE_PUT_BYTES:
+                part = multipart.read_whole(path)
+                etag = self.call("PUT", key, payload=Payload.of_part(path, part)).etag
+                sent = StoredFile(part.size, part.sha256, etag)
             else:
-                etag = multipart.upload(self, key, path, read)
+                sent = multipart.upload(self, key, path, before[1])
         except (StoreError, EOFError) as error:
             if fingerprint(path) != before:
                 raise FileChanged(str(path)) from error
             raise
-        if fingerprint(path) != before or read.size != before[1]:
+        if fingerprint(path) != before or sent.size != before[1]:
             raise FileChanged(str(path))
-        return StoredFile(read.size, read.sha256, etag)
+        return sent
+
+    def end_uploads(self, prefix: str) -> None:
+        """Abort multipart uploads; see `FileStore.end_uploads`."""
+        multipart.abort_all(self, prefix)
 
     def call(
         self,
         method: str,
-        key: str,
+        key: Optional[str],
         *,
         query: Optional[Mapping[str, str]] = None,
         headers: Optional[Mapping[str, str]] = None,
@@ -194,32 +256,46 @@ class S3Store:
     ) -> Reply:
         """Make a signed request and return its good answer, trying again where that can help.
 
+        Parameters
+        ----------
+        key
+            None for a request to the bucket itself.
+        receive
+            Reads a good answer to its end; what it raises, other than a failure of the connection, ends the call.
+
         Raises
         ------
         StoreError
             With its subclasses: the last try failed, or S3 refused.
         """
-        what = f"{method} s3://{self.bucket}/{self.prefix}{key}"
+        what = f"{method} s3://{self.bucket}/" + ("" if key is None else self.prefix + key)
         backoff, renewed = Backoff(first_s=0.1, most_s=4.0), False
         unsure: Optional[_UnsureFailure] = None
         for attempt in range(_TRIES):
-            keys = self._credentials.get()
+            keys, place = self._credentials.get(), self._place
             try:
                 response = self._send(
-                    method, key, keys, query=query or {}, headers=headers or {}, payload=payload or Payload()
+                    place, method, key, keys, query=query or {}, headers=headers or {}, payload=payload or Payload()
                 )
                 data = receive(response) if response.status < 300 else response.read()
             except (OSError, http.client.HTTPException) as error:
-                self._connections.discard()
+                place.connections.discard()
                 unsure = _UnsureFailure(f"{what}: {error or type(error).__name__}")
                 # A kept-alive connection that the server has closed is the usual reason of a first failure.
                 if attempt:
                     time.sleep(backoff.next())
                 continue
+            except BaseException:
+                place.connections.discard()  # its answer is not read to the end
+                raise
             if response.status < 300 and b"<Error>" not in data[:400]:
                 return Reply({k.lower(): v for k, v in response.headers.items()}, data, unsure is not None)
             fault = S3Fault.of_answer(response.status, data)
-            if fault.remedy is Remedy.RENEW_KEYS and not renewed:
+            region = response.headers.get("x-amz-bucket-region") or xml_text(data, "Region")
+            if region and region != place.region and response.status in _ELSEWHERE:
+                place.connections.discard()
+                self._place = _Place.of(self.bucket, region, self._endpoint)
+            elif fault.remedy is Remedy.RENEW_KEYS and not renewed:
                 renewed = True
                 self._credentials.renew(keys)
             elif fault.remedy is Remedy.SET_CLOCK and attempt < 2:
@@ -234,23 +310,24 @@ class S3Store:
 
     def _send(
         self,
+        place: _Place,
         method: str,
-        key: str,
+        key: Optional[str],
         keys: Credentials,
         *,
         query: Mapping[str, str],
         headers: Mapping[str, str],
         payload: Payload,
     ) -> http.client.HTTPResponse:
-        path = encode_path(self._root + self.prefix + key)
-        target = Target(method, self._connections.host, path, query)
+        path = encode_path(place.root + ("" if key is None else self.prefix + key))
+        target = Target(method, place.connections.host, path, query)
         signed = sign(
-            target, headers, payload.sha256, credentials=keys, region=self._region, moment=now() + self._clock_offset
+            target, headers, payload.sha256, credentials=keys, region=place.region, moment=now() + self._clock_offset
         )
         if method in ("PUT", "POST"):
             signed["content-length"] = str(payload.size)
         url = f"{path}?{encode_query(query)}" if query else path
-        return self._connections.send(method, url, signed, payload.open())
+        return place.connections.send(method, url, signed, payload.open())
 
     def _set_clock(self, date: Optional[str]) -> None:
         """Take S3's clock for ours: a machine's clock may be wrong, its log should come all the same."""

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4 for S3 (AWS page "Create a signed AWS API request").
+"""AWS Signature Version 4 (AWS page "Create a signed AWS API request").
 
 S3 differs from other services: the path is encoded once and not normalised, and ``x-amz-content-sha256`` is part
-of the request.
+of the request. Others are called here at ``/`` only, where encoding makes no difference, and take the header too.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def sign(
     credentials: Credentials,
     region: str,
     moment: datetime,
+    service: str = "s3",
 ) -> dict[str, str]:
     """Return `headers` and what makes them a signed request, names in lower case.
 
@@ -72,7 +73,7 @@ def sign(
     payload_sha256
         Hex digest of the true payload; S3 refuses a body that does not match it.
     moment
-        The time in UTC; S3 accepts 15 minutes of difference to its own clock.
+        The time in UTC; AWS accepts a few minutes of difference to its own clock.
     """
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
     signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
@@ -93,10 +94,10 @@ def sign(
             payload_sha256,
         ]
     )
-    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{credentials.secret_key}".encode()
-    for part in (stamp[:8], region, "s3", "aws4_request"):
+    for part in (stamp[:8], region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     signed["authorization"] = (

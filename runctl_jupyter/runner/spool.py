@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 MEMORY_BYTES = 64 << 20
+_READ_BYTES = 1 << 16
+_MOVE_BYTES = 1 << 20
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -16,13 +18,18 @@ class Spool:
 
     Everything goes to a file. When the disk takes no more, what follows stays in memory until it is
     released, up to a bound; beyond that bytes are dropped and counted, for the script must never be held up.
+
+    Parameters
+    ----------
+    path
+        The file. What it holds already is the stream's beginning: the work of a runner that was killed.
     """
 
     def __init__(self, path: Path, memory_bytes: int = MEMORY_BYTES) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._on_disk = 0
+        self._on_disk = os.lseek(self._file, 0, os.SEEK_END)
         self._memory = bytearray()
         self._memory_start = 0
         self._disk_full = False
@@ -44,6 +51,36 @@ class Spool:
             data = self._to_disk(data)
         if data:
             self._to_memory(data)
+
+    def append_from(self, pipe: int) -> int:
+        """Move what waits in a pipe to the end; return how many bytes, 0 when nobody can write to the pipe any more.
+
+        Where the system can, the kernel moves them: then no moment exists in which they are neither in the pipe nor in
+        the file, and a process that is killed loses none.
+        """
+        if not self._disk_full and hasattr(os, "splice"):
+            try:
+                moved: int = os.splice(pipe, self._file, _MOVE_BYTES, offset_dst=self._on_disk)
+            except OSError as error:
+                if error.errno not in (*_DISK_IS_FULL, errno.EINVAL, errno.ENOSYS):
+                    raise
+                # A full disk, or a file system that cannot do it: they still wait in the pipe.
+            else:
+                self._on_disk += moved
+                return moved
+        data = os.read(pipe, _READ_BYTES)
+        self.append(data)
+        return len(data)
+
+    def go_on_at(self, offset: int, found: int) -> None:
+        """Let the stream go on at `offset` if its file ended before, when it was found with `found` bytes.
+
+        What lay between had no place on the disk: a runner that was killed had stored it from its memory.
+        """
+        if offset > found:
+            since = self.read(found, self.size - found)
+            self._disk_full = True
+            self._memory_start, self._memory = offset, bytearray(since)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`, which must not have been released."""
@@ -69,7 +106,7 @@ class Spool:
         view = memoryview(data)
         while view:
             try:
-                written = os.write(self._file, view)
+                written = os.pwrite(self._file, view, self._on_disk)
             except OSError as error:
                 if error.errno not in _DISK_IS_FULL:
                     raise

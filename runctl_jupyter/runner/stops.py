@@ -15,6 +15,10 @@ MINIMUM_BILLED_S = 60.0
 _LONGEST_WAIT_S = 3600.0  # some systems take no longer waits than 2**31 ms
 
 
+class Stopped(Exception):
+    """The job was told to end meanwhile."""
+
+
 @dataclass(frozen=True)
 class StopReason:
     """Why, and how much time there is.

@@ -1,25 +1,18 @@
-"""The life of one attempt: claim, code, environment, script, uploads, end."""
+"""The life of one attempt: claim, preparation, script, uploads, end."""
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path, PurePosixPath
 from typing import Any, Optional
 
 from runctl_jupyter.run_record import (
     Cause,
     Claim,
-    JobKeys,
-    JobSpec,
     JobState,
     PreconditionFailed,
     Status,
@@ -28,25 +21,35 @@ from runctl_jupyter.run_record import (
     to_iso,
 )
 from runctl_jupyter.runner import training
+from runctl_jupyter.runner.attempt import Attempt, End, stopped_end
 from runctl_jupyter.runner.backoff import persist
+from runctl_jupyter.runner.causes import cause_of_exit
 from runctl_jupyter.runner.checkpoints import CheckpointUploader
-from runctl_jupyter.runner.child import ChildProcess
-from runctl_jupyter.runner.code import CodeError, lay_out
-from runctl_jupyter.runner.environment import EnvironmentFailed, EnvironmentMaker, ScriptPython, Stopped, machine_python
-from runctl_jupyter.runner.files import FileStore
-from runctl_jupyter.runner.folders import RootFolders
-from runctl_jupyter.runner.imds import Imds
+from runctl_jupyter.runner.child import AdoptedChild, ChildProcess, Program
+from runctl_jupyter.runner.idle import IdleWatch
+from runctl_jupyter.runner.journal import Journal, StartedScript
 from runctl_jupyter.runner.log import JobLog
 from runctl_jupyter.runner.memory import kills_for_memory
-from runctl_jupyter.runner.outputs import upload_outputs
+from runctl_jupyter.runner.output_pipe import OutputPipe
+from runctl_jupyter.runner.outputs import OutputUploader
+from runctl_jupyter.runner.packages import resolved_environment
 from runctl_jupyter.runner.periodic import Periodic
-from runctl_jupyter.runner.requirements import RequirementsError, find_requirements
+from runctl_jupyter.runner.power import power_off
+from runctl_jupyter.runner.preparation import NotPrepared, Preparation, Prepared, checkpoint_folder
+from runctl_jupyter.runner.processes import descendants, keeper_or_self, start_time
+from runctl_jupyter.runner.s3 import S3Store
+from runctl_jupyter.runner.saving import Upload, save
 from runctl_jupyter.runner.spot import SpotWatch
 from runctl_jupyter.runner.status import EndedElsewhere, StatusBoard
-from runctl_jupyter.runner.stops import CancelWatch, LimitWatch, StopReason, StopSignal, cost_usd
+from runctl_jupyter.runner.stops import CancelWatch, LimitWatch, Stopped, StopReason, cost_usd
+from runctl_jupyter.runner.succession import Before, Succession
+from runctl_jupyter.runner.variables import store_results
 
-_TAIL_BYTES = 8192
+_TAIL_BYTES = 1 << 16
 _OWN_FAILURE_GRACE_S = 5.0
+_BESIDE_S = 10.0
+_LATE_SAVE_S = 60.0
+"""For uploads of an attempt whose end somebody else has written."""
 
 
 class Outcome(IntEnum):
@@ -61,61 +64,25 @@ class Outcome(IntEnum):
     """Somebody else has written the attempt's end, e.g. ``lost``."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long the runner tries, in seconds."""
-
-    begin_s: float = 20.0
-    """For the claim, and the project's code: a fresh role may be refused for a while."""
-    save_s: float = 600.0
-    """For uploads after the script."""
-    save_when_stopped_s: float = 120.0
-    """For uploads after a cancel or a limit."""
-    end_s: float = 900.0
-    """For the end itself."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where this runs."""
-
-    environ: Mapping[str, str]
-    imds: Optional[Imds] = None
-    instance_id: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class _End:
-    state: JobState
-    exit_code: Optional[int] = None
-    cause: Optional[Cause] = None
-
-
 class Supervisor:
-    """Runs one attempt from claim to end."""
+    """Runs one attempt from claim to end, or goes on where a runner was killed.
 
-    def __init__(
-        self,
-        store: FileStore,
-        spec: JobSpec,
-        attempt: int,
-        root: RootFolders,
-        *,
-        machine: Machine,
-        stop: StopSignal,
-        patience: Patience = Patience(),
-    ) -> None:
-        self._store = store
-        self._spec = spec
+    Parameters
+    ----------
+    restarts
+        How many runners the same keeper has started before.
+    """
+
+    def __init__(self, attempt: Attempt, *, restarts: int = 0) -> None:
         self._attempt = attempt
-        self._root = root
-        self._folders = root.attempt(spec.id, attempt)
-        self._keys = JobKeys(spec.id).attempt(attempt)
-        self._machine = machine
-        self._stop = stop
-        self._patience = patience
-        self._runner_id = os.urandom(16).hex()
+        self._store, self._spec, self._stop = attempt.store, attempt.spec, attempt.stop
+        self._folders = attempt.folders
+        self._folders.make()
+        self._journal = Journal(self._folders.base)
+        self._succession = Succession.find(attempt, self._journal, restarts)
+        self._claimed_at = self._succession.claimed_at
         self._checkpoints: Optional[CheckpointUploader] = None
+        self._outputs: Optional[OutputUploader] = None
 
     def run(self) -> Outcome:
         """Run the attempt, if it can be claimed, and report its end.
@@ -128,13 +95,15 @@ class Supervisor:
         claim = self._claim()
         if claim is None:
             return Outcome.NOT_CLAIMED
-        self._claimed_at = time.monotonic()
-        self._folders.make()
-        self._log = JobLog(self._store, self._keys, self._spec.pacing, self._folders.stream)
+        before = self._succession.before
+        self._log = JobLog(
+            self._store, self._attempt.keys, self._spec.pacing, self._folders.stream, self._succession.known_chunks
+        )
         self._log.start()
         self._start_watches(claim)
         try:
-            end = self._work()
+            self._outputs = self._output_uploader()
+            end = self._work() if before is Before.NOTHING else self._go_on(before)
         except Exception as error:  # noqa: BLE001 - whatever it is, the record has to say that the job is over
             end = self._own_failure(error)
         try:
@@ -147,35 +116,41 @@ class Supervisor:
         return outcome
 
     def _claim(self) -> Optional[Claim]:
-        claim = Claim(self._runner_id, socket.gethostname(), os.getpid(), to_iso(now()), self._machine.instance_id)
+        runner_id = self._succession.runner_id
+        # The keeper's id, where there is one: it stands for the job as long as that is looked after.
+        claim = Claim(runner_id, socket.gethostname(), keeper_or_self(), to_iso(now()), self._instance_id)
         try:
             persist(
-                lambda: self._store.put(self._keys.claim, claim.to_json(), create_only=True),
-                until=time.monotonic() + self._patience.begin_s,
+                lambda: self._store.put(self._attempt.keys.claim, claim.to_json(), create_only=True),
+                until=time.monotonic() + self._attempt.patience.begin_s,
                 pause=self._stop.pause,
             )
         except PreconditionFailed:
-            # Ours if an earlier try was carried out and its answer lost.
-            held = Claim.from_json(self._store.get(self._keys.claim).data)
-            return claim if held.runner_id == self._runner_id else None
+            # Ours if an earlier try was carried out and its answer lost, or if a runner before this one wrote it.
+            held = Claim.from_json(self._store.get(self._attempt.keys.claim).data)
+            return held if held.runner_id == runner_id else None
         return claim
+
+    @property
+    def _instance_id(self) -> Optional[str]:
+        return self._attempt.machine.instance_id
 
     def _start_watches(self, claim: Claim) -> None:
         spec, pacing, stop = self._spec, self._spec.pacing, self._stop
         first = Status(
             job_id=spec.id,
-            attempt=self._attempt,
+            attempt=self._attempt.number,
             state=JobState.STARTING,
             updated_at=claim.claimed_at,
             phase="code",
-            runner_id=self._runner_id,
-            instance_id=self._machine.instance_id,
+            runner_id=claim.runner_id,
+            instance_id=self._instance_id,
             claimed_at=claim.claimed_at,
         )
-        self._board = StatusBoard(self._store, self._keys, first, self._measure, self._folders.state)
+        self._board = StatusBoard(self._store, self._attempt.keys, first, self._measure, self._folders.state)
         self._heartbeat = Periodic("heartbeat", lambda: pacing.heartbeat_s, self._beat)
-        save_s = self._patience.save_when_stopped_s
-        cancel = CancelWatch(self._store, self._keys.cancel, stop, spec.limits.grace_s, save_s)
+        save_s = self._attempt.patience.save_when_stopped_s
+        cancel = CancelWatch(self._store, self._attempt.keys.cancel, stop, spec.limits.grace_s, save_s)
         self._limits = LimitWatch(spec, self._claimed_at, stop, save_s)
         self._limit_watch = Periodic("limits", self._limits.next_look_s, self._limits.look)
         self._watches = [
@@ -183,8 +158,8 @@ class Supervisor:
             self._heartbeat,
             Periodic("cancel", lambda: pacing.control_s, cancel.look),
         ]
-        if self._machine.imds is not None:
-            spot = SpotWatch(self._machine.imds, stop, spec.limits.grace_s)
+        if self._attempt.machine.imds is not None:
+            spot = SpotWatch(self._attempt.machine.imds, stop, spec.limits.grace_s)
             self._watches.append(Periodic("spot", lambda: spot.period_s, spot.look))
         for watch in self._watches:
             watch.start()
@@ -195,6 +170,8 @@ class Supervisor:
             "log_chunks": chunks,
             "log_bytes": size,
             "checkpoint_count": self._checkpoints.count if self._checkpoints else 0,
+            "output_count": self._outputs.count if self._outputs else 0,
+            "output_bytes": self._outputs.bytes if self._outputs else 0,
             "cost_usd": cost_usd(self._spec.price_per_hour, time.monotonic() - self._claimed_at),
         }
 
@@ -203,7 +180,7 @@ class Supervisor:
             self._board.write()
         except EndedElsewhere as error:
             self._stop.request(
-                StopReason(None, Cause("machine", str(error)), min(10.0, self._spec.limits.grace_s), 0.0)
+                StopReason(None, Cause("machine", str(error)), min(10.0, self._spec.limits.grace_s), _LATE_SAVE_S)
             )
         except StoreError as error:
             sys.stderr.write(f"{to_iso(now())} heartbeat: {error}\n")
@@ -212,73 +189,110 @@ class Supervisor:
         self._board.change(phase=phase, **fields)
         self._heartbeat.kick()
 
-    def _work(self) -> _End:
+    def _work(self) -> End:
         try:
-            self._lay_out_code()
-        except (CodeError, StoreError, OSError) as error:
-            if self._stop.reason is not None:
-                return self._stopped_end(None)
-            return _End(JobState.FAILED, cause=Cause("code", f"the project could not be brought here: {error}"))
-        self._enter("environment")
-        try:
-            python = self._environment()
+            prepared = Preparation(self._attempt, self._log, self._enter).run()
         except Stopped:
-            return self._stopped_end(None)
-        except (EnvironmentFailed, RequirementsError, OSError) as error:
-            return _End(JobState.FAILED, cause=Cause("environment", str(error)))
-        return self._train(python)
+            return stopped_end(self._stop)
+        except NotPrepared as error:
+            return End(JobState.FAILED, cause=Cause(error.kind, str(error)))
+        return self._train(prepared)
 
-    def _lay_out_code(self) -> None:
-        tree = self._spec.tree
-        if tree is not None:
-            persist(
-                lambda: lay_out(self._store, tree, self._root.blobs, self._folders.work),
-                until=time.monotonic() + self._patience.begin_s,
-                pause=self._stop.pause,
-            )
-        script = PurePosixPath(self._spec.script)
-        if script.is_absolute() or ".." in script.parts or not (self._folders.work / script).is_file():
-            raise CodeError(f"there is no script {self._spec.script} in the project")
-        self._checkpoint_folder = _inside(self._folders.work, self._spec.checkpoint_dir)
-        self._checkpoint_folder.mkdir(parents=True, exist_ok=True)
+    def _go_on(self, before: Before) -> End:
+        """Do what is left to do after a runner that was killed."""
+        script = self._succession.script
+        if script is not None and before is Before.STARTED:
+            self._log.say("the runner was killed; another one goes on with the script")
+            output = OutputPipe(self._log.take, self._folders.pipe)
+            self._checkpoints = self._checkpoint_uploader(again=True)
+            child = AdoptedChild(script, output=output, stop=self._stop, journal=self._journal)
+            if not child.wait_until_begun():
+                return self._work()
+            return self._see_through(child, script, self._checkpoints)
+        self._succession.end_leftovers()
+        if before is Before.PREPARED:
+            self._log.say("the runner was killed before the script began; another one begins anew")
+            return self._work()
+        if script is not None:
+            self._checkpoints = self._checkpoint_uploader(again=True)
+        return self._succession.end
 
-    def _environment(self) -> ScriptPython:
-        spec, work = self._spec, self._folders.work
-        self._base_environ = training.machine_environ(self._machine.environ)
-        needs = find_requirements(work / spec.script, work / spec.requirements if spec.requirements else None)
-        maker = EnvironmentMaker(
-            self._root,
-            self._log,
-            self._stop,
-            base=machine_python(self._machine.environ),
-            environ=self._base_environ,
-            project=spec.tree or "",
-            attempt=f"{spec.id}/{self._attempt}",
-        )
-        return maker.python_for(needs, work)
-
-    def _train(self, python: ScriptPython) -> _End:
-        spec, work = self._spec, self._folders.work
-        places = training.ScriptPlaces(work, self._folders.outputs, self._checkpoint_folder)
-        checkpoints = CheckpointUploader(
+    def _checkpoint_uploader(self, *, again: bool) -> CheckpointUploader:
+        return CheckpointUploader(
             self._store,
-            JobKeys(spec.id),
-            self._attempt,
-            places.checkpoints,
-            spec.pacing.checkpoint_scan_s,
+            self._attempt.job_keys,
+            self._attempt.number,
+            checkpoint_folder(self._attempt),
+            self._spec.pacing.checkpoint_scan_s,
             self._log.say,
+            self._folders.saved_checkpoints,
+            again=again,
         )
-        environ = training.script_environ(spec, self._attempt, self._base_environ, python, places, home=self._root.root)
+
+    def _output_uploader(self) -> OutputUploader:
+        uri, store, prefix = self._spec.output_uri, self._store, self._attempt.job_keys.outputs_prefix
+        if uri is not None:
+            if not isinstance(store, S3Store):
+                raise TypeError("the engine sends no --output-s3 to a machine without S3")
+            store, prefix = store.elsewhere(uri), ""
+        return OutputUploader(store, prefix, self._folders.outputs, self._spec.pacing.output_s, self._log.say)
+
+    def _train(self, prepared: Prepared) -> End:
         if self._stop.reason is not None:
-            return self._stopped_end(None)
-        memory_kills = kills_for_memory()
-        argv = training.command(spec, work, python)
+            return stopped_end(self._stop)
+        self._checkpoints = checkpoints = self._checkpoint_uploader(again=False)
+        started: list[StartedScript] = []
+
+        def note(pid: int) -> None:
+            started.append(StartedScript(to_iso(now()), time.monotonic(), pid, start_time(pid), kills_for_memory()))
+            self._journal.note_script(started[0])
+
         try:
-            child = ChildProcess(argv, folder=work, environ=environ, write=self._log.write, stop=self._stop)
+            child = ChildProcess(
+                prepared.argv,
+                folder=self._folders.work,
+                environ=prepared.environ,
+                output=OutputPipe(self._log.take, self._folders.pipe),
+                stop=self._stop,
+                journal=self._journal,
+                note=note,
+            )
         except OSError as error:
-            return _End(JobState.FAILED, cause=Cause("code", f"the script could not be started: {error}"))
+            return End(JobState.FAILED, cause=Cause("code", f"the script could not be started: {error}"))
+        packages = threading.Thread(target=self._note_packages, args=(prepared,), name="packages", daemon=True)
+        packages.start()
+        return self._see_through(child, started[0], checkpoints, packages)
+
+    def _note_packages(self, prepared: Prepared) -> None:
+        """Write down what the script runs with, while it runs: asking takes as long as a Python's start."""
+        found = resolved_environment(prepared.python, self._attempt.machine.imds, prepared.environ)
         try:
-            by_itself = self._watch(child, checkpoints)
+            self._store.put(self._attempt.keys.environment, found.to_json())
+        except StoreError as error:
+            sys.stderr.write(f"{to_iso(now())} environment: {error}\n")
+
+    def _see_through(
+        self,
+        child: Program,
+        script: StartedScript,
+        checkpoints: CheckpointUploader,
+        beside: Optional[threading.Thread] = None,
+    ) -> End:
+        """Watch over the script until it and all it has started are gone; return how it ended."""
+        try:
+            self._limits.script_started(script.began)
+            self._limit_watch.kick()
+            self._enter("training", state=JobState.RUNNING, started_at=script.started_at)
+            checkpoints.start()
+            if self._outputs is not None:
+                self._outputs.start()
+            idle_watch = self._idle_watch()
+            idle_watch.start()
+            by_itself = child.wait()
+            idle_watch.stop()
+            if beside is not None and by_itself:
+                beside.join(_BESIDE_S)  # it has a process of its own, which would be ended with the script's
+            child.end(before_kill=checkpoints.note_open_files)
         except BaseException:
             # Nothing of a job may outlive its runner, whatever happened to it.
             self._stop.request(
@@ -287,84 +301,60 @@ class Supervisor:
             child.end()
             raise
         code = child.return_code
-        if code is None:
-            raise AssertionError("the script's exit was awaited")
         if not by_itself:
-            return self._stopped_end(training.exit_code(code))
-        out_of_memory = kills_for_memory() > memory_kills
-        cause = training.cause_of_exit(code, self._log.tail(_TAIL_BYTES), out_of_memory=out_of_memory)
-        return _End(JobState.FAILED if cause else JobState.SUCCEEDED, training.exit_code(code), cause)
+            return stopped_end(self._stop, None if code is None else training.exit_code(code))
+        if code is None:
+            return End(JobState.INTERRUPTED, cause=Cause("runner", "the runner was killed while the script ended"))
+        out_of_memory = kills_for_memory() > script.memory_kills
+        cause = cause_of_exit(code, self._log.tail(_TAIL_BYTES), out_of_memory=out_of_memory)
+        return End(JobState.FAILED if cause else JobState.SUCCEEDED, training.exit_code(code), cause)
 
-    def _watch(self, child: ChildProcess, checkpoints: CheckpointUploader) -> bool:
-        """Watch over the script until it and all it has started are gone; return whether it ended by itself."""
-        self._limits.script_started(time.monotonic())
-        self._limit_watch.kick()
-        self._enter("training", state=JobState.RUNNING, started_at=to_iso(now()))
-        self._checkpoints = checkpoints
-        checkpoints.start()
-        by_itself = child.wait()
-        child.end(before_kill=checkpoints.note_open_files)
-        return by_itself
+    def _idle_watch(self) -> Periodic:
+        if self._spec.limits.idle_stop_s is not None and not IdleWatch.can_watch():
+            self._log.say("this system does not tell what its processes do: --idle-stop has no effect here")
+        watch = IdleWatch(
+            self._spec.limits,
+            self._stop,
+            self._attempt.patience.save_when_stopped_s,
+            processes=lambda: [process.pid for process in descendants() if not process.zombie],
+            printed=lambda: self._log.received,
+        )
+        return Periodic("idle", watch.next_look_s, watch.look)
 
-    def _stopped_end(self, exit_code: Optional[int]) -> _End:
-        reason = self._stop.reason
-        if reason is None:
-            raise AssertionError("nobody asked for the end")
-        # Without a state the end has been written by somebody else, and this one goes nowhere.
-        return _End(reason.state or JobState.LOST, exit_code, reason.cause)
-
-    def _own_failure(self, error: Exception) -> _End:
+    def _own_failure(self, error: Exception) -> End:
         traceback.print_exc(file=sys.stderr)
-        return _End(JobState.FAILED, cause=Cause("runner", f"the runner failed: {type(error).__name__}: {error}"))
+        return End(JobState.FAILED, cause=Cause("runner", f"the runner failed: {type(error).__name__}: {error}"))
 
-    def _save(self, end: _End) -> _End:
-        """Upload what is left to upload, then the rest of the log; a promise that is not kept changes the end."""
-        if self._stop.disowned:
-            return end
+    def _save(self, end: End) -> End:
         self._enter("saving")
-        began = time.monotonic()
-        problems: list[str] = []
-        finished = threading.Event()
+        return save(self._attempt, self._log, self._uploads(), end)
 
-        def upload() -> None:
-            try:
-                if self._checkpoints is not None:
-                    problems.extend(self._checkpoints.finish(self._until(began), urgent=self._stop.reason is not None))
-                problems.extend(
-                    upload_outputs(self._store, JobKeys(self._spec.id), self._folders.outputs, self._until(began))
+    def _uploads(self) -> list[Upload]:
+        checkpoints, outputs = self._checkpoints, self._outputs
+        uploads: list[Upload] = []
+        if checkpoints is not None:
+            uploads.append(lambda until: checkpoints.finish(until, urgent=self._stop.reason is not None))
+        if self._folders.variables.is_dir():
+            uploads.append(
+                lambda until: store_results(
+                    self._store, self._attempt.keys, self._folders.variables, self._spec.outputs, until
                 )
-            except Exception as error:  # noqa: BLE001 - told as the job's end
-                traceback.print_exc(file=sys.stderr)
-                problems.append(f"uploads failed: {error}")
-            finished.set()
-            self._stop.poke()
+            )
+        if outputs is not None and not self._stop.disowned:
+            # Else a next attempt may have outputs there already; log and checkpoints are this attempt's own.
+            uploads.append(outputs.finish)
+        return uploads
 
-        threading.Thread(target=upload, name="save", daemon=True).start()
-        while not finished.is_set() and time.monotonic() < self._until(began):
-            self._stop.wait_for(finished.is_set, min(1.0, max(0.0, self._until(began) - time.monotonic())))
-        if not finished.is_set():
-            problems.append("uploads did not finish in time")
-        for problem in problems:
-            self._log.say(problem)
-        if not self._log.close(max(self._until(began), time.monotonic() + 1.0)):
-            problems.append(f"the end of the log could not be stored: {self._log.failure}")
-        if problems and end.state is JobState.SUCCEEDED:
-            if self._stop.reason is not None:
-                return self._stopped_end(end.exit_code)
-            return _End(JobState.FAILED, end.exit_code, Cause("upload", problems[0]))
-        return end
-
-    def _until(self, began: float) -> float:
-        return min(began + self._patience.save_s, self._stop.save_until)
-
-    def _report(self, end: _End) -> Outcome:
+    def _report(self, end: End) -> Outcome:
         for watch in self._watches:
             watch.stop()
         if self._stop.disowned:
             return Outcome.ENDED_ELSEWHERE
+        patience = self._attempt.patience
+        capped = end.state is JobState.CAPPED
         try:
             stored = self._board.end(
-                time.monotonic() + self._patience.end_s,
+                time.monotonic() + (patience.end_when_capped_s if capped else patience.end_s),
                 state=end.state,
                 phase="",
                 exit_code=end.exit_code,
@@ -373,23 +363,3 @@ class Supervisor:
         except EndedElsewhere:
             return Outcome.ENDED_ELSEWHERE
         return Outcome.REPORTED if stored else Outcome.UNREPORTED
-
-
-def _inside(work: Path, checkpoint_dir: str) -> Path:
-    folder = PurePosixPath(checkpoint_dir)
-    if folder.is_absolute() or ".." in folder.parts or not folder.parts:
-        raise CodeError(f"the checkpoint folder must lie in the project: {checkpoint_dir!r}")
-    return work / folder
-
-
-def power_off() -> None:
-    """Switch the machine off: it was launched for this job and bills until then."""
-    search = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    for command in (["shutdown", "-h", "now"], ["poweroff"]):
-        try:
-            done = subprocess.run(command, env={**os.environ, "PATH": search}, check=False)
-        except OSError as error:
-            sys.stderr.write(f"{command[0]}: {error}\n")
-            continue
-        if done.returncode == 0:
-            return

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from runctl_jupyter.run_record import Cause, JobSpec
+from runctl_jupyter.run_record import JobSpec
 from runctl_jupyter.runner.environment import ScriptPython
 
 _SECRETS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"})
-_ERROR_LINE = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*")
-_MOST_MESSAGE = 300
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,10 @@ class ScriptPlaces:
     work: Path
     outputs: Path
     checkpoints: Path
+    data: Optional[Path] = None
+    """None when the job has no ``--data-s3``."""
+    resume_from: Optional[Path] = None
+    """None when nothing is gone on from."""
 
 
 def command(spec: JobSpec, work: Path, python: ScriptPython) -> list[str]:
@@ -55,7 +56,14 @@ def machine_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def script_environ(
-    spec: JobSpec, attempt: int, base: Mapping[str, str], python: ScriptPython, places: ScriptPlaces, *, home: Path
+    spec: JobSpec,
+    attempt: int,
+    base: Mapping[str, str],
+    own: Mapping[str, str],
+    python: ScriptPython,
+    places: ScriptPlaces,
+    *,
+    home: Path,
 ) -> dict[str, str]:
     """Return what the script sees of its job.
 
@@ -63,6 +71,8 @@ def script_environ(
     ----------
     base
         The machine's environment, from `machine_environ`.
+    own
+        The job's variables, with secrets in place of their names.
     home
         HOME, where the machine gives none (SSM gives none).
     """
@@ -73,11 +83,15 @@ def script_environ(
         environ["VIRTUAL_ENV"] = str(python.environment)
     environ["PYTHONUNBUFFERED"] = "1"
     environ["PYTHONUTF8"] = "1"
-    environ.update(spec.env)
+    environ.update(own)
     environ["RUNCTL_JOB_ID"] = spec.id
     environ["RUNCTL_ATTEMPT"] = str(attempt)
     environ["RUNCTL_OUTPUT_DIR"] = str(places.outputs)
     environ["RUNCTL_CHECKPOINT_DIR"] = str(places.checkpoints)
+    if places.data is not None:
+        environ["RUNCTL_DATA_DIR"] = str(places.data)
+    if places.resume_from is not None:
+        environ["RUNCTL_RESUME_FROM"] = str(places.resume_from)
     environ["RUNCTL_PARAMS"] = json.dumps(spec.params)
     for name, value in spec.params.items():
         environ[f"RUNCTL_PARAM_{re.sub(r'[^A-Z0-9_]', '_', name.upper())}"] = value
@@ -87,35 +101,3 @@ def script_environ(
 def exit_code(return_code: int) -> int:
     """Return the exit code as shells count: 128 and the signal's number for a signal."""
     return return_code if return_code >= 0 else 128 - return_code
-
-
-def cause_of_exit(return_code: int, tail: bytes, *, out_of_memory: bool) -> Optional[Cause]:
-    """Return why a script failed by itself, None if it did not.
-
-    Parameters
-    ----------
-    tail
-        The end of the log: holds the last line of a traceback.
-    out_of_memory
-        Whether the kernel is known to have killed processes for memory while it ran.
-    """
-    if return_code == 0:
-        return None
-    if return_code < 0:
-        number = -return_code
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        message = f"the script was ended by {name}"
-        if number == signal.SIGKILL and out_of_memory:
-            message += ": out of memory, the kernel killed it"
-        return Cause("signal", message, number)
-    return Cause("exit", f"the script ended with exit code {return_code}{_last_error(tail)}")
-
-
-def _last_error(tail: bytes) -> str:
-    for line in reversed(tail.decode("utf-8", "replace").splitlines()):
-        if _ERROR_LINE.match(line):
-            return f": {line[:_MOST_MESSAGE]}"
-    return ""

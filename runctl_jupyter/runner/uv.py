@@ -1,4 +1,4 @@
-"""How uv is found, asked and understood (uv documentation, "The pip interface")."""
+"""How uv is found, asked and understood (uv documentation, "The pip interface" and "Locking and syncing")."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
 _MOST_COMPLAINT = 400
+_LOCK_IS_STALE = "needs to be updated"
+_INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"})
 
 
 def find(environ: Mapping[str, str], tools: Path) -> Optional[str]:
@@ -43,15 +45,56 @@ def prefer(environ: Mapping[str, str], python: str) -> dict[str, str]:
     return {**environ, "PATH": f"{Path(python).parent}{os.pathsep}{environ.get('PATH', os.defpath)}"}
 
 
-def venv_command(program: str, python: str, place: Path, requires_python: Optional[str]) -> list[str]:
-    """Return what makes an environment: of `python`, or of one that `requires_python` allows."""
-    wanted = requires_python or python
-    return [program, "venv", "--quiet", "--python", wanted, "--python-preference", "system", str(place)]
+def venv_command(program: str, place: Path, python: Optional[str]) -> list[str]:
+    """Return what makes an environment: of `python`, or of one of a version that it allows.
+
+    Without `python` uv takes what the project wants in whose folder it runs: its ``.python-version``, else the
+    ``requires-python`` of its ``pyproject.toml``.
+    """
+    wanted = ["--python", python] if python else []
+    return [program, "venv", "--quiet", *wanted, "--python-preference", "system", str(place)]
 
 
 def install_requirements_command(program: str, place: Path, source: Path) -> list[str]:
     """Return what installs the requirements of a file, or of a script's PEP 723 block, into an environment."""
     return [program, "pip", "install", "--python", str(place / "bin" / "python"), "-r", str(source)]
+
+
+def sync_command(program: str) -> list[str]:
+    """Return what installs a project's lock, to be run in the project's folder with `project_environ`.
+
+    As the lock says, without looking for newer versions; without the ``dev`` group, which is for people.
+    """
+    return [program, "sync", "--frozen", "--no-dev", "--python-preference", "system"]
+
+
+def project_environ(environ: Mapping[str, str], place: Path) -> dict[str, str]:
+    """Let uv install a project into the environment at `place` instead of the project's ``.venv``."""
+    return {**environ, "UV_PROJECT_ENVIRONMENT": str(place)}
+
+
+def lock_check_command(program: str) -> list[str]:
+    """Return what finds out whether a lock fits its ``pyproject.toml``: without the network, when it does."""
+    return [program, "lock", "--locked", "--python-preference", "system"]
+
+
+def lock_check_environ(environ: Mapping[str, str], indexes: Sequence[str]) -> dict[str, str]:
+    """Let uv check a lock against the indexes that it was made with.
+
+    A lock made with another index looks stale to uv. That may be so on purpose, on either side: the user has a
+    mirror in the settings of the computer, or this machine has.
+    """
+    ours = {name: value for name, value in environ.items() if name not in _INDEXES}
+    if indexes:
+        ours["UV_DEFAULT_INDEX"] = indexes[0]
+    if indexes[1:]:
+        ours["UV_INDEX"] = " ".join(indexes[1:])
+    return ours
+
+
+def says_stale(output: str) -> bool:
+    """Whether the check of a lock says that it does not fit; other failures say nothing about the lock."""
+    return _LOCK_IS_STALE in output
 
 
 def version(program: str) -> str:

@@ -98,8 +98,15 @@ def write_connection(home: Path, connection: Connection) -> None:
     Path(name).replace(connection_path(home))
 
 
-def call_control(connection: Connection, method: str, path: str) -> tuple[int, dict[str, Any]]:
+def call_control(
+    connection: Connection, method: str, path: str, document: Mapping[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
     """Call the sandbox's own control API (``/_sandbox/...``) and give status and decoded answer.
+
+    Parameters
+    ----------
+    document
+        What to send, as JSON.
 
     Raises
     ------
@@ -111,16 +118,17 @@ def call_control(connection: Connection, method: str, path: str) -> tuple[int, d
     endpoint = urlsplit(connection.endpoint_url)
     client = http.client.HTTPConnection(str(endpoint.hostname), endpoint.port, timeout=HEALTH_TIMEOUT_S)
     try:
-        client.request(method, path, headers={CONTROL_TOKEN_HEADER: connection.control_token})
+        body = None if document is None else json.dumps(document)
+        client.request(method, path, body, {CONTROL_TOKEN_HEADER: connection.control_token})
         answer = client.getresponse()
-        document = json.loads(answer.read())
+        said = json.loads(answer.read())
     except http.client.HTTPException as error:
         raise ValueError(f"not a sandbox: {error!r}") from error
     finally:
         client.close()
-    if not isinstance(document, dict):
+    if not isinstance(said, dict):
         raise ValueError("not a sandbox")  # noqa: TRY004 - the answer's content is wrong, not an argument's type
-    return answer.status, document
+    return answer.status, said
 
 
 def probe(connection: Connection) -> Health | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random_exponential,
+)
 
 from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of
 from runctl_jupyter.orchestration.errors import InstanceNotFound
@@ -17,6 +25,20 @@ if TYPE_CHECKING:
 
 _FRESH_ID_S = 30.0
 """A new id may be unknown to other calls for some seconds (EC2 developer guide, "Eventual consistency")."""
+
+_PASSING = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "Unavailable",
+    }
+)
+"""Codes that another try may not meet (EC2 API reference, "Error codes"). Those of capacity are not among them."""
+_LAUNCH_TRIES = 8
 
 
 class Ec2:
@@ -57,7 +79,8 @@ class Ec2:
     def run(self, request: Mapping[str, Any]) -> InstanceTypeDef:
         """Launch one instance with ``RunInstances`` and return it once EC2 admits to know it."""
         with aws_errors(f"launch {request['InstanceType']}"):
-            launched = self._session.launcher.run_instances(**request)["Instances"][0]
+            # With the same ClientToken: what an earlier try has launched, whose answer was lost, is what comes back.
+            launched = _patiently()(self._session.launcher.run_instances, **request)["Instances"][0]
         consistent = Retrying(
             retry=retry_if_exception_type(InstanceNotFound),
             wait=wait_exponential(multiplier=0.1, max=2),
@@ -69,7 +92,7 @@ class Ec2:
     def start(self, instance_id: str) -> None:
         """Start a stopped instance."""
         with aws_errors(f"start {instance_id}"):
-            self._session.launcher.start_instances(InstanceIds=[instance_id])
+            _patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
 
     def stop(self, instance_id: str) -> None:
         """Stop a running instance; its disk stays and is billed."""
@@ -99,3 +122,19 @@ class Ec2:
         """Return what EC2 says of an AMI."""
         with aws_errors(f"look up image {image_id}"):
             return self._session.ec2.describe_images(ImageIds=[image_id])["Images"][0]
+
+
+def _patiently() -> Retrying:
+    """Return what tries again where that may help; botocore's own retries would also ask for capacity again."""
+    return Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        stop=stop_after_attempt(_LAUNCH_TRIES),
+        reraise=True,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    from botocore.exceptions import ClientError, HTTPClientError
+
+    return code_of(error) in _PASSING if isinstance(error, ClientError) else isinstance(error, HTTPClientError)

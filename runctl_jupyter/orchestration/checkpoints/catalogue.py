@@ -73,6 +73,7 @@ class Checkpoints:
             complete=True,
             job_id=job_id,
             attempt=manifest.attempt,
+            seq=manifest.seq,
             latest=(manifest.attempt, manifest.seq) == latest,
         )
 

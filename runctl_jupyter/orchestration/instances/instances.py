@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -22,10 +23,11 @@ from runctl_jupyter.orchestration.instances.describe import (
     is_ours,
     to_instance,
 )
-from runctl_jupyter.orchestration.instances.launch import Launcher, Wish
-from runctl_jupyter.orchestration.instances.user_data import time_limit
+from runctl_jupyter.orchestration.instances.launch import TAG_IDLE_STOP, Launcher, Wish
+from runctl_jupyter.orchestration.instances.user_data import after_start
 from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import Instance, LaunchPlan
+from runctl_jupyter.orchestration.units import duration_text
 from runctl_jupyter.orchestration.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Instances:
         name: str | None = None,
         volume_size: int | None = None,
         ttl: float | None = None,
+        idle_stop: float | None = None,
         wait: bool = False,
         dry_run: bool = False,
     ) -> Instance | LaunchPlan:
@@ -79,6 +82,9 @@ class Instances:
             GiB of the root disk.
         ttl
             Seconds after which it powers itself off and is terminated; the setting's by default.
+        idle_stop
+            Seconds after which it does so when nothing has used it: no job, no login, and CPU, GPU, disk and
+            network quiet. None to stay.
         wait
             Return only when it takes commands.
         dry_run
@@ -87,11 +93,13 @@ class Instances:
         Raises
         ------
         InvalidRequest
-            Unknown type, or the name is taken.
+            Unknown type, the name is taken, or an idle stop that could never come.
         LaunchRefused
             AWS did not launch it.
         """
-        wish = Wish(instance_type, name or _new_name(), ttl or self._settings.ttl, volume_size)
+        ttl_s = ttl or self._settings.ttl
+        _check_idle_stop(idle_stop, ttl_s)
+        wish = Wish(instance_type, name or _new_name(), ttl_s, volume_size, idle_stop_s=idle_stop)
         self.launcher.check_type(instance_type)
         self.check_name_is_free(wish.name)
         if dry_run:
@@ -139,7 +147,7 @@ class Instances:
     def start(self, ref: str) -> Instance:
         """Start a stopped instance and wait until it takes commands; one that runs already stays as it is.
 
-        A stop forgets the machine's time limit, so it is armed again: that takes a machine that can be told.
+        A stop forgets the machine's limits, so they are armed again: that takes a machine that can be told.
         """
         instance = self.get(ref)
         if instance.state in ("running", "pending"):
@@ -161,7 +169,9 @@ class Instances:
         )
         started = self.wait(instance.id)
         ttl_s = float(started.tags.get(TAG_TTL, self._settings.ttl))
-        self._ssm.run(started.id, time_limit(ttl_s), timeout=_ARM_S)
+        idle_stop = started.tags.get(TAG_IDLE_STOP)
+        script = after_start(ttl_s, None if idle_stop is None else float(idle_stop))
+        self._ssm.run(started.id, script, timeout=_ARM_S)
         return started
 
     def stop(self, ref: str, *, wait: bool = False, force: bool = False) -> Instance:
@@ -219,9 +229,9 @@ class Instances:
         )
 
     def of_job(self, job_id: str) -> Instance | None:
-        """Return the instance that was launched for a job, whatever its state."""
+        """Return the instance that was launched for a job, the newest of several, whatever its state."""
         found = self._ec2.describe({f"tag:{TAG_JOB}": [job_id], f"tag:{TAG_MANAGED}": ["true"]})
-        return to_instance(found[0]) if found else None
+        return max(map(to_instance, found), key=lambda instance: instance.launched_at, default=None)
 
     def check_takes_jobs(self, ref: str) -> Instance:
         """Return the instance if a job can be sent to it now.
@@ -267,6 +277,19 @@ class Instances:
                 f"Job {jobs[0]} runs on {_label(instance)} and would be lost.",
                 f"Cancel it first (runctl cancel {jobs[0]}), or insist: runctl {verb} {instance.id} --force",
             )
+
+
+def _check_idle_stop(idle_stop: float | None, ttl_s: float) -> None:
+    if idle_stop is None:
+        return
+    if not 1 <= idle_stop < math.inf:
+        raise InvalidRequest(f"A machine cannot be idle for {idle_stop:g} s.", "Give a time such as 30m.")
+    if idle_stop >= ttl_s:
+        raise InvalidRequest(
+            f"An idle stop after {duration_text(idle_stop)} never comes: "
+            f"the machine powers itself off after {duration_text(ttl_s)} anyway.",
+            "Give a shorter --idle-stop or a longer --ttl.",
+        )
 
 
 def _label(instance: Instance) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
 
+TAG_IDLE_STOP = "runctl:idle-stop"
+"""Seconds without any use after which the machine powers itself off."""
+
 _UBUNTU = ("/aws/service/canonical/ubuntu/server/24.04/stable/current/{arch}/hvm/ebs-gp3/ami-id",)
 _DEEP_LEARNING = (
     "/aws/service/deeplearning/ami/{arch}/oss-nvidia-driver-gpu-pytorch-2.12-ubuntu-24.04/latest/ami-id",
@@ -49,6 +52,9 @@ class Wish:
     ttl_s: float
     volume_gib: int | None = None
     job_id: str | None = None
+    attempt: int = 1
+    """Of the job: each gets a machine of its own."""
+    idle_stop_s: float | None = None
 
 
 class Launcher:
@@ -123,7 +129,7 @@ class Launcher:
             AWS did not launch it; nothing is left behind.
         """
         image = self._ec2.image(self._image_id(self.check_type(wish.instance_type)))
-        script = user_data(wish.ttl_s, bootstrap)
+        script = user_data(wish.ttl_s, bootstrap, wish.idle_stop_s)
         if len(script.encode()) > LIMIT_BYTES:
             raise LaunchRefused("The machine's start script is larger than 16 KB.", "Shorten the job's arguments.")
         tags = self._tags(wish)
@@ -135,7 +141,7 @@ class Launcher:
                 "MinCount": 1,
                 "MaxCount": 1,
                 # Ours, so that botocore's own retry of a lost answer cannot launch a second machine.
-                "ClientToken": wish.job_id or uuid.uuid4().hex,
+                "ClientToken": f"{wish.job_id}-{wish.attempt}" if wish.job_id else uuid.uuid4().hex,
                 "IamInstanceProfile": {"Name": self._settings.instance_profile},
                 "InstanceInitiatedShutdownBehavior": "terminate",
                 "MetadataOptions": {
@@ -192,4 +198,6 @@ class Launcher:
         }
         if wish.job_id:
             tags[TAG_JOB] = wish.job_id
+        if wish.idle_stop_s is not None:
+            tags[TAG_IDLE_STOP] = str(int(wish.idle_stop_s))
         return [{"Key": key, "Value": value} for key, value in tags.items()]

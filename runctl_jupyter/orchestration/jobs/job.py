@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
-from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError
+from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError, StorageUnavailable
 from runctl_jupyter.orchestration.jobs.judge import judge
 from runctl_jupyter.orchestration.jobs.log import Log
 from runctl_jupyter.orchestration.storage.storage import storage_errors
-from runctl_jupyter.orchestration.waiting import wait_until
+from runctl_jupyter.orchestration.waiting import is_passing, persist, wait_until
 from runctl_jupyter.run_record import (
     Cause,
     JobSpec,
@@ -29,10 +30,12 @@ from runctl_jupyter.run_record.layout import AttemptKeys
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+    from runctl_jupyter.orchestration.errors import RemoteError
     from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
     from runctl_jupyter.orchestration.listing import Listing
     from runctl_jupyter.orchestration.model import Checkpoint
     from runctl_jupyter.orchestration.targets.base import Target
+    from runctl_jupyter.orchestration.variables.unpack import Results
 
 
 class Job:
@@ -92,6 +95,11 @@ class Job:
         return self._seen.attempt
 
     @property
+    def earlier(self) -> tuple[Status, ...]:
+        """How the attempts before the newest ended."""
+        return self._seen.earlier
+
+    @property
     def exit_code(self) -> int | None:
         """Exit code of the script; None while it runs or when it never ran."""
         return self._seen.status.exit_code
@@ -133,21 +141,24 @@ class Job:
 
     @property
     def cost_usd(self) -> float | None:
-        """Estimate at list price from claim to end (or now); None when the price is unknown."""
+        """Estimate at list price of all attempts, each from claim to end (or now); None when the price is unknown."""
         status = self._seen.status
         if status.state.ended or status.claimed_at is None:
-            return status.cost_usd
-        return cost_between(self._seen.spec.price_per_hour, from_iso(status.claimed_at), now())
+            newest = status.cost_usd
+        else:
+            newest = cost_between(self._seen.spec.price_per_hour, from_iso(status.claimed_at), now())
+        known = [cost for cost in (*(each.cost_usd for each in self.earlier), newest) if cost is not None]
+        return round(sum(known), 6) if known else None
 
     @property
     def log_bytes(self) -> int:
-        """Bytes of its log that lie in the record, as of the last heartbeat."""
-        return self._seen.status.log_bytes
+        """Bytes of its log that lie in the record, all attempts together, as of the last heartbeat."""
+        return sum(each.log_bytes for each in (*self.earlier, self.status))
 
     @property
     def checkpoint_count(self) -> int:
-        """Complete checkpoints, as of the last heartbeat."""
-        return self._seen.status.checkpoint_count
+        """Complete checkpoints of all attempts, as of the last heartbeat."""
+        return sum(each.checkpoint_count for each in (*self.earlier, self.status))
 
     def refresh(self) -> Job:
         """Read the state anew, and settle it."""
@@ -175,12 +186,31 @@ class Job:
             self.launching.result(timeout)
         return self.refresh()
 
-    def logs(self, *, follow: bool = False, tail: int | None = None, script_only: bool = False) -> Log:
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        script_only: bool = False,
+        since: datetime | None = None,
+        start: int = 0,
+        attempt: int | None = None,
+        on_trouble: Callable[[str], object] | None = None,
+    ) -> Log:
         """Return the log; iterate over its bytes, or take `Log.text`. See `Log` for the parameters."""
-        return Log(self, follow=follow, tail=tail, script_only=script_only)
+        return Log(
+            self,
+            follow=follow,
+            tail=tail,
+            script_only=script_only,
+            since=since,
+            start=start,
+            attempt=attempt,
+            on_trouble=on_trouble,
+        )
 
     def wait(self, timeout: float | None = None) -> Job:
-        """Wait for the job's end, whatever it is.
+        """Wait for the job's end, whatever it is, also through times in which storage cannot be reached.
 
         Raises
         ------
@@ -188,7 +218,7 @@ class Job:
             It has not ended within `timeout` seconds; it goes on.
         """
         wait_until(
-            self.refresh,
+            self._look,
             lambda job: job.state.ended,
             timeout=timeout,
             what=f"Job {self.id} has not ended within {timeout or 0:.0f} s; it goes on.",
@@ -204,6 +234,8 @@ class Job:
     def cancel(self, *, wait: bool = True, timeout: float = 150.0) -> Job:
         """Ask for the end: SIGTERM, grace, SIGKILL, last uploads. With `wait`, return when the process is gone.
 
+        While storage cannot be reached it is asked again and again, for `timeout` seconds.
+
         Raises
         ------
         InvalidRequest
@@ -211,12 +243,10 @@ class Job:
         WaitTimedOut
             The machine has not answered in `timeout` seconds.
         """
-        self.refresh()
+        persist(self.refresh, timeout=timeout)
         if self.state.ended:
             raise InvalidRequest(f"Job {self.id} has ended already: {self.state}.", f"See it: runctl show {self.id}")
-        request = f'{{"requested_at": "{to_iso(now())}"}}'.encode()
-        with storage_errors(), suppress(PreconditionFailed):
-            self.record.store.put(AttemptKeys(self.id, self.attempt).cancel, request, create_only=True)
+        persist(self._ask_for_the_end, timeout=timeout)
         if self.status.claimed_at is None:
             # Nobody runs it yet: end it here, so that a machine that still boots finds it ended.
             if self.record.end(self._seen, JobState.CANCELLED, Cause("user", "cancelled before it began")):
@@ -225,7 +255,7 @@ class Job:
         if not wait or self.state.ended:
             return self
         wait_until(
-            self.refresh,
+            self._look,
             lambda job: job.state.ended,
             timeout=timeout,
             what=f"Job {self.id} was told to end, but its machine has not answered within {timeout:.0f} s.",
@@ -234,6 +264,20 @@ class Job:
         )
         return self
 
+    def _ask_for_the_end(self) -> None:
+        request = f'{{"requested_at": "{to_iso(now())}"}}'.encode()
+        with storage_errors(), suppress(PreconditionFailed):
+            self.record.store.put(AttemptKeys(self.id, self.attempt).cancel, request, create_only=True)
+
+    def _look(self) -> Job:
+        """Like `refresh`, but while storage fails what was known stays true: the job goes on, and so who waits."""
+        try:
+            return self.refresh()
+        except StorageUnavailable as error:
+            if not is_passing(error):
+                raise
+            return self
+
     async def cancel_async(self, timeout: float = 150.0) -> Job:
         """`cancel`, awaitable."""
         return await asyncio.to_thread(self.cancel, timeout=timeout)
@@ -241,6 +285,26 @@ class Job:
     def checkpoints(self) -> Listing[Checkpoint]:
         """Return the job's complete checkpoints, the oldest first."""
         return self._catalogue.of_job(self.id)
+
+    def results(self) -> Results:
+        """Return the variables the job's cell has brought back (``-o``), as the newest attempt left them.
+
+        Raises
+        ------
+        StorageUnavailable
+            The record cannot be read.
+        """
+        from runctl_jupyter.orchestration.variables.unpack import results
+
+        return results(self.record.store, AttemptKeys(self.id, self.attempt))
+
+    def remote_error(self) -> RemoteError | None:
+        """Return the exception that ended the job's cell, with the cell's own line; None if there was none."""
+        from runctl_jupyter.orchestration.variables.unpack import remote_error
+
+        if not self.spec.cell or self.state is not JobState.FAILED:
+            return None
+        return remote_error(self.record.store, AttemptKeys(self.id, self.attempt), self.spec)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON keys of the contract."""
@@ -262,6 +326,8 @@ class Job:
             "cost_usd": self.cost_usd,
             "log_bytes": self.log_bytes,
             "checkpoint_count": self.checkpoint_count,
+            "output_count": self.status.output_count,
+            "output_bytes": self.status.output_bytes,
             "script": self.spec.script,
             "arguments": self.spec.arguments,
         }

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import contextvars
-import getpass
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runctl_jupyter.orchestration.config import SyncSettings
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobNotFound
-from runctl_jupyter.orchestration.jobs.job import Job, launch_failure
-from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen, new_job_id
-from runctl_jupyter.orchestration.jobs.request import CheckedJob, TrainRequest, check
+from runctl_jupyter.orchestration.jobs.job import Job
+from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
+from runctl_jupyter.orchestration.jobs.request import TrainRequest
+from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.listing import Column, Listing
-from runctl_jupyter.orchestration.storage.code_sync import sync_project
-from runctl_jupyter.orchestration.storage.project import ProjectFile, project_files
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text
-from runctl_jupyter.run_record import JobSpec, JobState, Limits, Status, from_iso, now, to_iso
+from runctl_jupyter.run_record import JobState, now
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
     from runctl_jupyter.orchestration.model import LaunchPlan
-    from runctl_jupyter.orchestration.targets.base import Place, Target
-
-
-@dataclass(frozen=True)
-class Project:
-    """What travels: the files found in `root`, and further ones by path."""
-
-    root: Path
-    files: Sequence[ProjectFile]
-    extra: Mapping[str, bytes]
+    from runctl_jupyter.orchestration.targets.base import Target
 
 
 class Jobs:
@@ -45,27 +29,12 @@ class Jobs:
     ----------
     target
         Where jobs run.
-    target_name
-        ``sandbox``, ``aws`` or ``local``, for the record.
-    cwd, root
-        Where paths start, and the project that travels.
+    submitter
+        Makes them.
     """
 
-    def __init__(
-        self,
-        record: JobRecord,
-        target: Target,
-        catalogue: Checkpoints,
-        *,
-        target_name: str,
-        cwd: Path,
-        root: Path,
-        sync: SyncSettings,
-        cache_dir: Path,
-    ) -> None:
-        self.record, self._target, self._catalogue = record, target, catalogue
-        self._target_name, self._cwd, self._root = target_name, cwd, root
-        self._sync, self._cache_dir = sync, cache_dir
+    def __init__(self, record: JobRecord, target: Target, catalogue: Checkpoints, submitter: Submitter) -> None:
+        self.record, self._target, self._catalogue, self._submitter = record, target, catalogue, submitter
 
     def train(
         self,
@@ -84,6 +53,13 @@ class Jobs:
         timeout: float | None = None,
         max_cost: float | None = None,
         keep: bool = False,
+        data_s3: str | None = None,
+        output_s3: str | None = None,
+        resume: str = "latest",
+        idle_stop: float | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: Sequence[str] = (),
+        run_key: str | None = None,
         project_root: str | Path | None = None,
         dry_run: bool = False,
     ) -> Job | LaunchPlan:
@@ -107,13 +83,29 @@ class Jobs:
         env, params
             Variables for the script: as they are, and as ``RUNCTL_PARAM_<NAME>``.
         requirements
-            Requirements file in the project; ``requirements.txt`` is found by itself. A PEP 723 block wins.
+            Requirements file in the project; by default a PEP 723 block, ``requirements.txt``, ``uv.lock`` or
+            ``pyproject.toml``, the first that is there.
         ttl, timeout
             Seconds the job, and the script, may take.
         max_cost
             USD the job may cost at list price.
         keep
             Do not end the machine that was launched for the job.
+        data_s3
+            ``s3://`` object or prefix that the script finds in ``RUNCTL_DATA_DIR``.
+        output_s3
+            ``s3://`` prefix for what the script leaves in ``RUNCTL_OUTPUT_DIR``; the record by default.
+        resume
+            What to go on from: a job (its newest checkpoint), an ``s3://`` address, ``none``, or ``latest``, which
+            matters for the attempts after the first.
+        idle_stop
+            Seconds without CPU, GPU, disk and network in use after which the job is ended.
+        inputs
+            Variables that a cell finds defined, by name.
+        outputs
+            Names of variables of the cell that are brought back: `Job.results`.
+        run_key
+            Stands for this very run: see `Jobs.running`.
         project_root
             Folder that travels; the current one by default.
         dry_run
@@ -126,34 +118,32 @@ class Jobs:
         """
         request = TrainRequest(
             script, cell, arguments, on, instance_type, name, env or {}, params or {}, requirements, checkpoint_dir,
-            ttl, timeout, max_cost, keep,
+            ttl, timeout, max_cost, keep, data_s3, output_s3, resume, idle_stop, inputs or {}, outputs, run_key,
         )  # fmt: skip
-        root = Path(project_root).expanduser().resolve() if project_root else self._root
-        checked = check(request, root, self._cwd)
-        project = Project(root, project_files(root, self._sync), checked.extra)
-        place = self._target.check(on, instance_type)
-        if max_cost is not None and place.own_machine and place.price_per_hour is None:
-            raise InvalidRequest(
-                f"The price of {place.instance_type} is not known, so a cost limit cannot be kept.",
-                "Limit the time instead (--ttl 2h), or choose a type with a known price.",
-            )
-        if dry_run:
-            plan = self._target.plan(place, checked.name, ttl)
-            if plan is None:
-                raise InvalidRequest("Nothing would be launched: the machine is there.", "Leave out --dry-run.")
-            return plan
-        spec = self._spec(request, checked, place)
-        queued = Status(spec.id, 1, JobState.QUEUED, updated_at=spec.created_at, phase="code")
-        launching: Future[None] = Future()
-        job = Job(self.record, self._target, self._catalogue, Seen(spec, 1, queued, None), launching)
-        context = contextvars.copy_context()
-        threading.Thread(
-            target=context.run,
-            args=(self._launch, job, place, project, launching),
-            name=f"runctl-launch-{spec.id}",
-            daemon=True,
-        ).start()
-        return job
+        return self._submitter.submit(request, project_root, dry_run=dry_run)
+
+    def resume(
+        self, ref: str, *, checkpoint: str | None = None, on: str | None = None, instance_type: str | None = None
+    ) -> Job:
+        """Go on with an ended job: its next attempt starts from its newest complete checkpoint; returns at once.
+
+        Parameters
+        ----------
+        checkpoint
+            Name or ``s3://`` address of another checkpoint; ``none`` begins anew.
+        on, instance_type
+            Where; as the attempt before by default.
+
+        Raises
+        ------
+        JobNotFound, InvalidRequest, InstanceNotReady
+            It cannot be; nothing was launched.
+        """
+        return self._submitter.resume(self.get(ref), checkpoint, on, instance_type)
+
+    def running(self, run_key: str) -> Job | None:
+        """Return the job that was launched with this key and has not ended, if there is one."""
+        return next((job for job in self.list(limit=50) if job.spec.run_key == run_key and not job.state.ended), None)
 
     def list(self, *, limit: int = 50) -> Listing[Job]:
         """List the newest `limit` jobs."""
@@ -194,70 +184,12 @@ class Jobs:
         for seen in self.record.pool.map(self.record.try_look, self.record.ids()[:50]):
             if seen is None or seen.status.state.ended or seen.status.claimed_at is None:
                 continue
-            silent = (now() - from_iso(seen.status.updated_at)).total_seconds()
-            if seen.status.instance_id == instance_id and silent < seen.spec.pacing.deadline_s:
+            if seen.status.instance_id == instance_id and seen.silent_s < seen.spec.pacing.deadline_s:
                 alive.append(seen.spec.id)
         return alive
 
     def _job(self, seen: Seen) -> Job:
         return Job(self.record, self._target, self._catalogue, seen)
-
-    def _spec(self, request: TrainRequest, checked: CheckedJob, place: Place) -> JobSpec:
-        return JobSpec(
-            id=new_job_id(),
-            name=checked.name,
-            created_at=to_iso(now()),
-            owner=getpass.getuser(),
-            target=self._target_name,
-            script=checked.script,
-            arguments=list(request.arguments),
-            env=dict(request.env),
-            params=dict(request.params),
-            requirements=checked.requirements,
-            checkpoint_dir=checked.checkpoint_dir,
-            limits=Limits(request.ttl, request.timeout, request.max_cost),
-            instance_id=place.instance_id,
-            instance_type=place.instance_type,
-            region=place.region,
-            price_per_hour=place.price_per_hour,
-            end_machine=place.own_machine and not request.keep,
-            cell=request.cell is not None,
-        )
-
-    def _launch(self, job: Job, place: Place, project: Project, launching: Future[None]) -> None:
-        """Sync, write the spec, start the runner; the record says what became of it, whoever looks."""
-        spec, store = job.spec, self.record.store
-        try:
-            with storage_errors():
-                synced = sync_project(
-                    store, project.root, project.files, cache_dir=self._cache_dir, extra=project.extra
-                )
-                spec = replace(spec, tree=synced.tree)
-                self.record.write_spec(spec)
-            phase = "capacity" if place.own_machine else "start"
-            queued = replace(job.status, phase=phase, instance_id=place.instance_id, updated_at=to_iso(now()))
-            self.record.update(Seen(spec, 1, queued, None), queued)
-            self._note_boot(spec.id, self._target.start(spec, place))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the record and the caller must learn of it
-            # The record first: whoever waits for the launch may end this process the moment it is over.
-            self._note_failure(job, spec, error)
-            launching.set_exception(error)
-        else:
-            launching.set_result(None)
-
-    def _note_boot(self, job_id: str, instance_id: str | None) -> None:
-        """Write which machine boots for the job, unless its runner has already said more."""
-        seen = self.record.try_look(job_id)
-        if instance_id is None or seen is None or seen.status.instance_id is not None:
-            return
-        if seen.status.state is JobState.QUEUED:
-            booting = replace(seen.status, phase="boot", instance_id=instance_id, updated_at=to_iso(now()))
-            self.record.update(seen, booting)
-
-    def _note_failure(self, job: Job, spec: JobSpec, error: BaseException) -> None:
-        cause = launch_failure(error)
-        seen = self.record.try_look(spec.id) or Seen(spec, 1, job.status, None)
-        self.record.end(seen, JobState.FAILED, cause)
 
 
 def _elapsed(job: Job) -> str:

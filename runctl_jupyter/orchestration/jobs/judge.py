@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.run_record import Cause, JobState, from_iso, now
+from runctl_jupyter.orchestration.errors import RunctlError
+from runctl_jupyter.run_record import AttemptKeys, Cause, JobState, NotFound, PreconditionFailed, from_iso, now, to_iso
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
     from runctl_jupyter.orchestration.targets.base import Target
+
+_log = logging.getLogger(__name__)
 
 _UNCLAIMED_S = 20 * 60.0
 """A machine that has not begun its job after so long will not: boots take minutes."""
 
 
 def judge(record: JobRecord, target: Target, seen: Seen) -> bool:
-    """Write the end of a job that has stopped without saying so; return whether anything was written.
+    """Settle a job that has stopped without saying so; return whether anything was written.
 
     A heartbeat that is late makes us ask what the machine says. Machine gone: ``interrupted``, at once. Machine there
-    but silent beyond the deadline: ``lost``.
+    but silent beyond the deadline: a runner is started there once more, which saves logs and checkpoints that the
+    silent one has left, and says how it was. Silent still: ``lost``.
     """
     status = seen.status
     if status.state.ended:
         return False
-    silent_s = (now() - from_iso(status.updated_at)).total_seconds()
-    pacing = seen.spec.pacing
+    silent_s, pacing = seen.silent_s, seen.spec.pacing
     if silent_s < 3 * pacing.heartbeat_s:
         return False
     cause = target.verdict(seen.spec.id, status)
@@ -32,10 +37,30 @@ def judge(record: JobRecord, target: Target, seen: Seen) -> bool:
     if cause is not None:
         state = JobState.LOST if unclaimed else JobState.INTERRUPTED
         return record.end(seen, state, cause)
-    if unclaimed and silent_s > _UNCLAIMED_S:
+    if unclaimed:
         message = f"no runner has claimed the job within {_UNCLAIMED_S / 60:.0f} minutes"
-        return record.end(seen, JobState.LOST, Cause("launch", message))
-    if not unclaimed and silent_s > pacing.deadline_s:
-        message = f"no heartbeat for {silent_s:.0f} s, though its machine has not ended"
-        return record.end(seen, JobState.LOST, Cause("machine", message))
-    return False
+        return silent_s > _UNCLAIMED_S and record.end(seen, JobState.LOST, Cause("launch", message))
+    if not (silent_s > pacing.deadline_s or target.runner_is_gone(seen.spec.id, status)):
+        return False
+    revived_s = _revived(record, target, seen)
+    if revived_s is None or revived_s < pacing.deadline_s:
+        return False
+    message = f"no heartbeat for {silent_s:.0f} s, though its machine has not ended"
+    return record.end(seen, JobState.LOST, Cause("machine", message))
+
+
+def _revived(record: JobRecord, target: Target, seen: Seen) -> float | None:
+    """Return how many seconds ago the runner was started once more; None when that is done only now."""
+    key = AttemptKeys(seen.spec.id, seen.attempt).revival
+    with suppress(NotFound):
+        made = record.store.get(key)
+        return (now() - (made.modified or from_iso(made.data.decode()))).total_seconds()
+    try:
+        record.store.put(key, to_iso(now()).encode(), create_only=True)
+    except PreconditionFailed:
+        return None  # another client does it
+    try:
+        target.revive(seen.spec, seen.status)
+    except RunctlError as error:
+        _log.info("no runner could be started for job %s: %s", seen.spec.id, error.what)
+    return None

@@ -6,6 +6,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.run_record import (
     AttemptKeys,
+    AttemptPlan,
     Cause,
     JobKeys,
     JobSpec,
@@ -44,9 +46,19 @@ class Seen:
     """A job as read at one moment; `etag` is the status's, None while there is none."""
 
     spec: JobSpec
+    """As its newest attempt runs it."""
     attempt: int
     status: Status
     etag: str | None
+    earlier: tuple[Status, ...] = ()
+    """Ends of the attempts before."""
+    written_at: datetime | None = None
+    """When the status was written, by the store's clock: a machine's own may be an hour off."""
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last heartbeat."""
+        return (now() - (self.written_at or from_iso(self.status.updated_at))).total_seconds()
 
 
 class JobRecord:
@@ -60,6 +72,7 @@ class JobRecord:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._ended: dict[tuple[str, int], Status] = {}
 
     @cached_property
     def pool(self) -> ThreadPoolExecutor:
@@ -85,12 +98,16 @@ class JobRecord:
         """Return a job's state as the record has it; raises `NotFound` for an unknown job."""
         spec = spec or self.spec(job_id)
         attempt = self._newest_attempt(job_id)
+        earlier: tuple[Status, ...] = ()
+        if attempt > 1:
+            spec = self._plan(job_id, attempt).applied_to(spec)
+            earlier = tuple(each for n in range(1, attempt) if (each := self._status(job_id, n)) is not None)
         try:
             stored = self.store.get(AttemptKeys(job_id, attempt).status)
         except NotFound:
             queued = Status(job_id, attempt, JobState.QUEUED, updated_at=spec.created_at)
-            return Seen(spec, attempt, queued, None)
-        return Seen(spec, attempt, Status.from_json(stored.data), stored.etag)
+            return Seen(spec, attempt, queued, None, earlier)
+        return Seen(spec, attempt, Status.from_json(stored.data), stored.etag, earlier, stored.modified)
 
     def try_look(self, job_id: str) -> Seen | None:
         """Like `look`, but None for what is not (yet) a whole job."""
@@ -126,6 +143,25 @@ class JobRecord:
             cost_usd=cost,
         )
         return self.update(seen, ended)
+
+    def write_plan(self, job_id: str, plan: AttemptPlan) -> bool:
+        """Write where a next attempt runs; False when somebody else has made that attempt."""
+        with suppress(PreconditionFailed), storage_errors():
+            self.store.put(AttemptKeys(job_id, plan.number).plan, plan.to_json(), create_only=True)
+            return True
+        return False
+
+    def _plan(self, job_id: str, attempt: int) -> AttemptPlan:
+        return AttemptPlan.from_json(self.store.get(AttemptKeys(job_id, attempt).plan).data)
+
+    def _status(self, job_id: str, attempt: int) -> Status | None:
+        """Return how an earlier attempt ended; it will not change any more."""
+        known = self._ended.get((job_id, attempt))
+        if known is None:
+            with suppress(NotFound):
+                known = Status.from_json(self.store.get(AttemptKeys(job_id, attempt).status).data)
+                self._ended[job_id, attempt] = known
+        return known
 
     def _newest_attempt(self, job_id: str) -> int:
         names, _ = self.store.children(JobKeys(job_id).attempts_prefix)

@@ -19,14 +19,34 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
-from runctl_jupyter.orchestration.errors import StorageUnavailable
+from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
 from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.store import ObjectHead
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CONNECT_S, _REQUEST_S = "10s", "60s"
+_EXPIRED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired"}
+)
+"""Codes of S3 for credentials that were good once (S3 API reference, "Error responses")."""
+_PROVIDER = "External AWS credential provider"
+"""How the library names who provides credentials, before the name of the exception and its text."""
+_UNREACHABLE = frozenset(
+    {
+        "ConnectTimeoutError",
+        "ConnectionClosedError",
+        "ConnectionError",
+        "EndpointConnectionError",
+        "HTTPClientError",
+        "ProxyConnectionError",
+        "ReadTimeoutError",
+        "SSLError",
+    }
+)
+"""Exceptions of botocore for a network that is down."""
 
 
 class BucketStore:
@@ -64,15 +84,19 @@ class BucketStore:
             options["access_key_id"], options["secret_access_key"] = keys
         if credential_provider is not None:
             options["credential_provider"] = credential_provider
-        self._store = S3Store(
-            bucket,
-            prefix=prefix or None,
+        self._options = options
+        self._store = self._opened()
+
+    def _opened(self) -> S3Store:
+        return S3Store(
+            self.bucket,
+            prefix=self.prefix or None,
             client_options={
-                "allow_http": endpoint is not None and endpoint.startswith("http:"),
+                "allow_http": self._options.get("endpoint", "").startswith("http:"),
                 "connect_timeout": _CONNECT_S,
                 "timeout": _REQUEST_S,
             },
-            **options,
+            **self._options,
         )
 
     @property
@@ -89,7 +113,7 @@ class BucketStore:
         with self._errors(key):
             found = obstore.get(self._store, key)
             metadata = {str(k): str(v) for k, v in found.attributes.items()}
-            return StoredObject(bytes(found.bytes()), found.meta["e_tag"] or "", metadata)
+            return StoredObject(bytes(found.bytes()), found.meta["e_tag"] or "", metadata, found.meta["last_modified"])
 
     def put(
         self,
@@ -117,6 +141,14 @@ class BucketStore:
         except NotFound:
             return False
         return True
+
+    def head(self, key: str) -> ObjectHead:
+        """Return size and metadata of an object that is not empty; raises `NotFound`."""
+        # A GET of one byte costs what a HEAD costs, and its refusals say why: a HEAD's have no body.
+        with self._errors(key):
+            found = obstore.get(self._store, key, options={"range": (0, 1)})
+            found.bytes()  # else the connection could not be used again
+            return ObjectHead(int(found.meta["size"]), {str(k): str(v) for k, v in found.attributes.items()})
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix` (ends in ``/`` or is empty): names of sub-prefixes, and objects."""
@@ -168,16 +200,39 @@ class BucketStore:
         except (AlreadyExistsError, PreconditionError, NotModifiedError) as error:
             raise PreconditionFailed(f"{self.uri_of(key)} exists or has changed") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
+            self._raise_if_expired(error)
             raise StorageUnavailable(
                 f"S3 does not let you use bucket {self.bucket!r}{_code(error)}.",
                 "Check that it is yours and in this account, or name another with --bucket.",
             ) from error
         except (GenericError, BaseError) as error:
+            self._raise_if_expired(error)
             if "NoSuchBucket" in str(error):
                 raise StorageUnavailable(
                     f"There is no bucket {self.bucket!r}.", "Name another with --bucket, or create it in this account."
                 ) from error
-            raise StoreError(f"S3 failed on {self.uri_of(key)}: {_first_line(error)}", transient=True) from error
+            raise StoreError(f"S3 failed on {self.uri_of(key)}: {_reason(error)}", transient=True) from error
+
+    def _raise_if_expired(self, error: BaseException) -> None:
+        """Raise for credentials that are over, and forget them: the library would go on with what it has.
+
+        Raises
+        ------
+        CredentialsMissing
+            S3 says that they have expired, or whoever provides them says that there are no new ones.
+        StoreError
+            They could not be renewed because the network is down.
+        """
+        reason = _reason(error)
+        provider, _, said = reason.partition(_PROVIDER)[2].lstrip(": ").partition(": ")
+        if provider in _UNREACHABLE:
+            raise StoreError(f"The AWS credentials could not be renewed: {said}", transient=True) from error
+        code = provider or _code(error).strip(" []")
+        if provider or code in _EXPIRED:
+            self._store = self._opened()
+            raise CredentialsMissing(
+                f"The AWS credentials have expired [{code}].", "Sign in again: aws sso login (or renew the keys)."
+            ) from error
 
 
 def _listed(meta: Mapping[str, Any]) -> ListedObject:
@@ -185,7 +240,7 @@ def _listed(meta: Mapping[str, Any]) -> ListedObject:
     return ListedObject(str(meta["path"]), int(meta["size"]), modified)
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(error).strip().splitlines()[0]
 
 

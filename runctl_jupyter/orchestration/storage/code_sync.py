@@ -82,16 +82,19 @@ def sync_project(
 
     packer = _Packer(store, {entry.sha256: (entry.pack, entry.offset) for entry in known.values()})
     started_ns = time.time_ns()
-    hashed = [(f, _unchanged(known.get(f.path), f) or packer.add(Path(f.absolute).read_bytes())) for f in files]
+    taken = [(file, _take(packer, known.get(file.path), file)) for file in files]
     added = [(path, packer.add(data), len(data)) for path, data in sorted(extra.items())]
     uploaded = packer.flush()
 
     remembered: dict[str, _Known] = {}
     tree = []
-    for file, sha in hashed:
+    for file, found in taken:
+        if found is None:
+            continue
+        sha, size = found
         pack, offset = packer.where[sha]
-        tree.append(CodeFile(file.path, file.mode, file.size, sha, pack, offset))
-        if file.mtime_ns < started_ns - _RACY_NS:
+        tree.append(CodeFile(file.path, file.mode, size, sha, pack, offset))
+        if file.mtime_ns < started_ns - _RACY_NS and size == file.size:
             remembered[file.path] = _Known(file.size, file.mtime_ns, file.inode, sha, pack, offset)
     for path, sha, size in added:
         pack, offset = packer.where[sha]
@@ -101,6 +104,18 @@ def sync_project(
     digest = _put_blob(store, document)
     cache.save(remembered)
     return Synced(digest, len(tree), sum(file.size for file in tree), uploaded)
+
+
+def _take(packer: _Packer, known: _Known | None, file: ProjectFile) -> tuple[str, int] | None:
+    """Return SHA-256 and size of a file's bytes, as they are when they are read; None when it has gone meanwhile."""
+    unchanged = _unchanged(known, file)
+    if unchanged is not None:
+        return unchanged, file.size
+    try:
+        data = Path(file.absolute).read_bytes()
+    except FileNotFoundError:
+        return None
+    return packer.add(data), len(data)
 
 
 def _unchanged(entry: _Known | None, file: ProjectFile) -> str | None:

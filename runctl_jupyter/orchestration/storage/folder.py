@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.store import ObjectHead
 from runctl_jupyter.run_record import FolderStore, NotFound
 
 
@@ -26,6 +27,13 @@ class ListableFolder(FolderStore):
     def exists(self, key: str) -> bool:
         """Return whether there is such an object."""
         return self.path(key).is_file()
+
+    def head(self, key: str) -> ObjectHead:
+        """Return size and metadata of an object; raises `NotFound`."""
+        path = self.path(key)
+        if not path.is_file():
+            raise NotFound(f"no {self.uri_of(key)}")
+        return ObjectHead(path.stat().st_size, self._metadata(key))
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix`: names of sub-folders, and objects."""

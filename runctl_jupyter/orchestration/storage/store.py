@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.run_record import RecordStore
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What a store knows of an object without its bytes."""
+
+    size: int
+    metadata: Mapping[str, str]
 
 
 class Store(RecordStore, Protocol):
@@ -22,6 +31,9 @@ class Store(RecordStore, Protocol):
 
     def exists(self, key: str) -> bool:
         """Return whether there is such an object."""
+
+    def head(self, key: str) -> ObjectHead:
+        """Return size and metadata of an object; raises `NotFound`."""
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix`: names of sub-prefixes, and objects."""

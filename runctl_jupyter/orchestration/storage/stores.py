@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import ConfigInvalid
@@ -24,7 +25,8 @@ def bucket_store(session: AwsSession, bucket: str, prefix: str = "") -> BucketSt
         return BucketStore(bucket, prefix, region, endpoint=session.s3_endpoint(), keys=keys)
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    provider = Boto3CredentialProvider(session.boto3_session)
+    # boto3 renews keys ten minutes before they expire; kept for longer here, they would expire all the same.
+    provider = Boto3CredentialProvider(session.boto3_session, ttl=timedelta(minutes=8))
     return BucketStore(bucket, prefix, session.region, credential_provider=provider)
 
 

@@ -40,8 +40,8 @@ class Target(Protocol):
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
         """Return what would be launched, or None when nothing would."""
 
-    def start(self, spec: JobSpec, place: Place) -> str | None:
-        """Start a runner for the job's first attempt and return the instance's id, if there is one.
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
+        """Start a runner for an attempt of the job and return the instance's id, if there is one.
 
         Raises
         ------
@@ -49,8 +49,31 @@ class Target(Protocol):
             It could not be started.
         """
 
+    def probe(self, place: Place, script: str) -> str | None:
+        """Run a short shell script where the job is going to run and return what it prints.
+
+        None where the machine is still to be launched.
+
+        Raises
+        ------
+        RunctlError
+            It could not be run.
+        """
+
     def withdraw(self, job_id: str) -> None:
         """End what was launched for a job that has not begun."""
+
+    def revive(self, spec: JobSpec, status: Status) -> None:
+        """Start a runner once more on the machine where one has fallen silent: it saves what the other has left.
+
+        Raises
+        ------
+        RunctlError
+            It could not be started.
+        """
+
+    def runner_is_gone(self, job_id: str, status: Status) -> bool:
+        """Tell whether it is certain that nobody looks after the job any more, though the machine is there."""
 
     def verdict(self, job_id: str, status: Status) -> Cause | None:
         """Say what became of a job whose runner is silent: a cause when its machine cannot run it any more."""

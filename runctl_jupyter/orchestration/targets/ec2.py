@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _URL_S = 3600
 _COMMAND_S = 120.0
+_PROBE_S = 60.0
+_AFTER_TTL_S = 600.0
+"""The machine's own limit comes so long after the job's: the runner ends the script, saves, and says ``capped``."""
 _GONE = ("terminated", "stopped", "shutting-down", "stopping")
 
 
@@ -54,39 +57,59 @@ class Ec2Target:
             return None
         return self._instances.launcher.plan(Wish(place.instance_type, name, ttl_s or self._settings.ttl))
 
-    def start(self, spec: JobSpec, place: Place) -> str | None:
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
         """Start the runner; see `Target.start`."""
+        script = self._script(spec, attempt)
+        if place.instance_id is not None:
+            self._run(place.instance_id, script)
+            return place.instance_id
+        wish = Wish(
+            place.instance_type or self._settings.instance_type,
+            spec.name,
+            self._settings.ttl if spec.limits.ttl_s is None else spec.limits.ttl_s + _AFTER_TTL_S,
+            job_id=spec.id,
+            attempt=attempt,
+        )
+        return str(self._instances.launcher.launch(wish, script)["InstanceId"])
+
+    def revive(self, spec: JobSpec, status: Status) -> None:
+        """Start the runner once more, by Run Command; see `Target.revive`."""
+        if status.instance_id is not None:
+            self._run(status.instance_id, self._script(spec, status.attempt))
+
+    def probe(self, place: Place, script: str) -> str | None:
+        """Run the script by Run Command; see `Target.probe`."""
+        return None if place.instance_id is None else self._ssm.run(place.instance_id, script, timeout=_PROBE_S).stdout
+
+    def _script(self, spec: JobSpec, attempt: int) -> str:
         sha = publish(self._store)
         url = self._session.presigned_get(self._store.bucket, f"{self._store.prefix}/{blob_key(sha)}", _URL_S)
-        arguments = ["--record", self._store.uri, "--job", spec.id, "--attempt", "1", "--region", self._session.region]
+        arguments = ["--record", self._store.uri, "--job", spec.id, "--attempt", str(attempt)]
+        arguments += ["--region", self._session.region]
         endpoint = self._session.s3_endpoint()
         if endpoint is not None:
             arguments += ["--endpoint", endpoint]
-        script = bootstrap_script(url, sha, arguments)
-        if place.instance_id is None:
-            wish = Wish(
-                place.instance_type or self._settings.instance_type,
-                spec.name,
-                spec.limits.ttl_s or self._settings.ttl,
-                job_id=spec.id,
-            )
-            launched = self._instances.launcher.launch(wish, script)
-            return str(launched["InstanceId"])
-        result = self._ssm.run(place.instance_id, script, timeout=_COMMAND_S)
+        return bootstrap_script(url, sha, arguments)
+
+    def _run(self, instance_id: str, script: str) -> None:
+        result = self._ssm.run(instance_id, script, timeout=_COMMAND_S)
         if result.status != "Success":
             said = (result.stderr or result.stdout).strip().splitlines()
             raise LaunchRefused(
-                f"The runner could not be started on {place.instance_id} "
+                f"The runner could not be started on {instance_id} "
                 f"({result.status}, exit code {result.exit_code}): {said[-1] if said else 'it printed nothing'}",
                 "The machine needs python3 and a way to S3; try again, or use another machine.",
             )
-        return place.instance_id
 
     def withdraw(self, job_id: str) -> None:
         """End the machine launched for a job that has not begun; see `Target.withdraw`."""
         instance = self._instances.of_job(job_id)
         if instance is not None:
             self._instances.terminate(instance.id, force=True)
+
+    def runner_is_gone(self, job_id: str, status: Status) -> bool:
+        """EC2 cannot know; see `Target.runner_is_gone`."""
+        return False
 
     def verdict(self, job_id: str, status: Status) -> Cause | None:
         """Ask EC2 what became of a silent job's machine; see `Target.verdict`."""

@@ -47,13 +47,11 @@ class LocalTarget:
         """Nothing would be launched; see `Target.plan`."""
         return None
 
-    def start(self, spec: JobSpec, place: Place) -> str | None:
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
         """Start the runner as a detached process; see `Target.start`."""
         command = [sys.executable, "-m", "runctl_jupyter.runner", "--record", self._store.uri]
-        command += ["--job", spec.id, "--attempt", "1", "--root", str(self._root), "--detach"]
-        # On this computer the script's Python is the one we run in: it has the packages the user sees.
-        env = {"RUNCTL_PYTHON": sys.executable, **os.environ}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_START_S, check=False)
+        command += ["--job", spec.id, "--attempt", str(attempt), "--root", str(self._root), "--detach"]
+        done = subprocess.run(command, env=_environ(), capture_output=True, text=True, timeout=_START_S, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             raise LaunchRefused(
@@ -62,22 +60,39 @@ class LocalTarget:
             )
         return None
 
+    def revive(self, spec: JobSpec, status: Status) -> None:
+        """Start the runner once more; see `Target.revive`."""
+        self.start(spec, status.attempt, Place())
+
+    def probe(self, place: Place, script: str) -> str | None:
+        """Run the script here; see `Target.probe`."""
+        done = subprocess.run(
+            ["sh", "-c", script], env=_environ(), capture_output=True, text=True, timeout=_START_S, check=False
+        )
+        return done.stdout
+
     def withdraw(self, job_id: str) -> None:
         """Nothing was launched; see `Target.withdraw`."""
 
     def verdict(self, job_id: str, status: Status) -> Cause | None:
-        """Look whether the runner's process lives; see `Target.verdict`."""
+        """Say nothing: this computer is there, we run on it; see `Target.verdict`."""
+        return None
+
+    def runner_is_gone(self, job_id: str, status: Status) -> bool:
+        """Look whether the keeper's process lives; see `Target.runner_is_gone`."""
         try:
             claim = Claim.from_json(self._store.get(JobKeys(job_id).attempt(status.attempt).claim).data)
         except NotFound:
-            return None
+            return False
         if Path("/proc").is_dir():
             alive = Path(f"/proc/{claim.pid}/cmdline")
-            if alive.exists() and job_id in alive.read_bytes().decode(errors="replace"):
-                return None
-        elif _runs(claim.pid):
-            return None
-        return Cause("machine", f"the runner (process {claim.pid}) is gone; it was killed or the computer restarted")
+            return not (alive.exists() and job_id in alive.read_bytes().decode(errors="replace"))
+        return not _runs(claim.pid)
+
+
+def _environ() -> dict[str, str]:
+    # On this computer the script's Python is the one we run in: it has the packages the user sees.
+    return {"RUNCTL_PYTHON": sys.executable, **os.environ}
 
 
 def _runs(pid: int) -> bool:

@@ -16,6 +16,7 @@ from moto.ec2.models import ec2_backends
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from runctl_jupyter.sandbox.control.images import publish_parameters
@@ -154,6 +155,11 @@ class AccountInventory:
     def role_arns_of_profile(self, name: str) -> Sequence[str]:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
+
+    def secret_arn(self, secret_id: str) -> str | None:
+        """ARN of a secret by name or ARN; None when it does not exist."""
+        secret = secretsmanager_backends[ACCOUNT_ID][REGION].secrets.get(secret_id)
+        return None if secret is None else str(secret.arn)
 
     def default_subnet_ids(self) -> Sequence[str]:
         """Ids of the default subnets, first zone first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,8 @@ from moto.core.exceptions import ServiceException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from runctl_jupyter.sandbox.control.account import Account, Principal
+from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request
+from runctl_jupyter.sandbox.control.faults import Caller, Fault, Faults
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.permissions import Inventory, ServiceCall, bucket_and_key, needed
 from runctl_jupyter.sandbox.control.policies import Permission, allows
@@ -69,6 +71,10 @@ class Application:
         moto's application.
     control
         Answers paths under ``/_sandbox/``.
+    faults
+        Stand in the way of requests to AWS, never of those to `control`.
+    caller_of
+        Tells who calls, for faults: by access key id and the address the connection comes from.
     """
 
     def __init__(
@@ -78,29 +84,40 @@ class Application:
         account: Account,
         inventory: Inventory,
         objects: ObjectJournal,
+        faults: Faults,
+        caller_of: Callable[[str, str], Caller],
     ) -> None:
         self._services = services
         self._control = control
         self._account = account
         self._inventory = inventory
         self._objects = objects
+        self._faults = faults
+        self._caller_of = caller_of
         self.last_request_at = time.monotonic()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
-            return _send(self._control(environ), start_response)
+            return _send(self._control(environ), start_response, ())
         self.last_request_at = time.monotonic()
         call, request = _read(environ)
         protocol = protocol_of(call.service, has_target="x-amz-target" in call.headers)
+        struck = self._strike(call, request, environ) if self._faults.active else ()
         try:
+            before_request(struck, protocol, environ)
             principal = self._authorized(call, request, protocol)
             response = self._answer(environ, call, principal, protocol)
         except ServiceError as error:
             response = render(error, protocol)
             if call.method == "HEAD":  # a HEAD answer has no body, so botocore sees the bare status
                 response = (response[0], [pair for pair in response[1] if pair[0] != "Content-Length"], b"")
-        return _send(response, start_response)
+        return _send(response, start_response, struck)
+
+    def _strike(self, call: ServiceCall, request: HttpRequest, environ: WSGIEnvironment) -> Sequence[Fault]:
+        scope = signed_scope(request)
+        key_id = scope.access_key_id if scope else ""
+        return self._faults.strike(call, self._caller_of(key_id, str(environ.get("REMOTE_ADDR", ""))))
 
     def _authorized(self, call: ServiceCall, request: HttpRequest, protocol: str) -> Principal:
         try:
@@ -188,7 +205,8 @@ def _read(environ: WSGIEnvironment) -> tuple[ServiceCall, HttpRequest]:
     )
 
 
-def _send(response: Response, start_response: StartResponse) -> Iterable[bytes]:
+def _send(response: Response, start_response: StartResponse, struck: Sequence[Fault]) -> Iterable[bytes]:
     status, headers, body = response
+    sent = answer_body(struck, body)
     start_response(f"{status} {HTTP_STATUS_CODES.get(status, '')}".strip(), headers)
-    return [body]
+    return sent

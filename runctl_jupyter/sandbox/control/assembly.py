@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import struct
 import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager import urls as secretsmanager_urls
 from moto.server import MotoRequestHandler
 from moto.ssm import urls as ssm_urls
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -25,8 +28,11 @@ from runctl_jupyter.sandbox.control.commands import Commands
 from runctl_jupyter.sandbox.control.control_api import ControlApi
 from runctl_jupyter.sandbox.control.ec2_backend import SandboxEC2Backend
 from runctl_jupyter.sandbox.control.ec2_response import SandboxEC2Response
+from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
+from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
@@ -43,15 +49,30 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Write no access log: a follower polls ten times a second."""
 
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        """End the connection for good: without this the next request on it would be waited for."""
+        self.close_connection = True
+        if isinstance(error, ConnectionPulledError):
+            # Closed now and with nothing lingering, it ends with a reset and not with an orderly end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+
 
 class Sandbox:
     """A sandbox that answers."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, server: BaseWSGIServer, application: Application, fleet: Fleet
+        self,
+        settings: Settings,
+        connection: Connection,
+        server: BaseWSGIServer,
+        application: Application,
+        fleet: Fleet,
+        faults: Faults,
     ) -> None:
         self.connection = connection
         self._settings, self._server, self._application, self._fleet = settings, server, application, fleet
+        self._faults = faults
         self._thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
 
     def start(self) -> None:
@@ -64,6 +85,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Stop answering and let no machine change any more."""
+        self._faults.clear()
         self._server.shutdown()
         self._server.server_close()
         self._fleet.machines.close()
@@ -78,19 +100,27 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     ec2_backends.backend = SandboxEC2Backend
     ec2_urls.url_paths["{0}/"] = SandboxEC2Response.dispatch
     ssm_urls.url_paths["{0}/$"] = SandboxSSMResponse.dispatch
+    secretsmanager_urls.url_paths["{0}/$"] = SandboxSecretsManagerResponse.dispatch
     _make_network()
     account = Account(store)
     objects = ObjectJournal(store)
-    fleet = Fleet(settings, factory, store, account, url)
+    kept_secrets = SecretJournal(store)
+    kept_secrets.restore()
+    SandboxSSMResponse.journal = SandboxSecretsManagerResponse.journal = kept_secrets
+    faults = Faults()
+    fleet = Fleet(settings, factory, store, account, url, faults.unplugged)
     SandboxEC2Backend.fleet = fleet
     SandboxSSMResponse.machines = fleet.machines
-    SandboxSSMResponse.commands = Commands(settings, fleet.machines, lambda i: fleet.profile_of(i) is not None)
+    SandboxSSMResponse.commands = Commands(
+        settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
+    )
     fleet.lost_at_restart += objects.restore()
     fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
 
     token = secrets.token_urlsafe(24)
     services = DomainDispatcherApplication(create_backend_app)
-    application = Application(services, ControlApi(fleet, token), account, AccountInventory(account), objects)
+    control = ControlApi(fleet, faults, token)
+    application = Application(services, control, account, AccountInventory(account), objects, faults, fleet.caller_of)
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),
@@ -114,7 +144,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
             "RUNCTL_BUCKET": BUCKET,
         },
     )
-    return Sandbox(settings, connection, server, application, fleet)
+    return Sandbox(settings, connection, server, application, fleet, faults)
 
 
 def _make_network() -> None:

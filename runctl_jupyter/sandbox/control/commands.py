@@ -133,12 +133,25 @@ class _Slots:
 
 
 class Commands:
-    """All commands of the sandbox's life (they do not survive a restart of it)."""
+    """All commands of the sandbox's life (they do not survive a restart of it).
 
-    def __init__(self, settings: Settings, machines: Machines, has_profile: Callable[[str], bool]) -> None:
+    Parameters
+    ----------
+    await_agent
+        Waits while a fault keeps the agent of an instance from its service; gives whether it waited.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        machines: Machines,
+        has_profile: Callable[[str], bool],
+        await_agent: Callable[[str], bool],
+    ) -> None:
         self._settings = settings
         self._machines = machines
         self._has_profile = has_profile
+        self._await_agent = await_agent
         self._commands: dict[str, Command] = {}
         self._slots: dict[str, _Slots] = {}
         self._lock = threading.Lock()
@@ -203,6 +216,7 @@ class Commands:
                 invocation.status, invocation.details = "TimedOut", "DeliveryTimedOut"
 
     def _execute(self, command: Command, invocation: Invocation) -> None:
+        self._await_agent(invocation.instance_id)
         machine = self.reachable(invocation.instance_id)
         if machine is None:  # stopped meanwhile: it stays Pending until the delivery timeout
             return
@@ -231,6 +245,8 @@ class Commands:
                 return
             log.exception("command %s on %s", command.command_id, invocation.instance_id)
             result = ScriptResult(ScriptEnd.EXITED, 1, "", f"failed to run commands: {error}", 0.0)
+        if self._await_agent(invocation.instance_id) and not machine.host.alive:
+            return  # it ended with a machine that had not been able to say so
         self._finish(invocation, result)
 
     def _finish(self, invocation: Invocation, result: ScriptResult) -> None:

@@ -6,7 +6,8 @@ import base64
 import json
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.account import Account
+from runctl_jupyter.sandbox.control.faults import Caller
 from runctl_jupyter.sandbox.control.machines import (
     SANDBOX_RESTART,
     STATE_CODES,
@@ -47,9 +49,23 @@ class Launch:
 
 
 class Fleet:
-    """The machines of the account and what is kept of them on disk."""
+    """The machines of the account and what is kept of them on disk.
 
-    def __init__(self, settings: Settings, factory: HostFactory, store: StateStore, account: Account, url: str) -> None:
+    Parameters
+    ----------
+    unplugged
+        Whether a fault keeps a machine, by its id, from reaching anything.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        factory: HostFactory,
+        store: StateStore,
+        account: Account,
+        url: str,
+        unplugged: Callable[[str], bool],
+    ) -> None:
         self.settings = settings
         self.launch_lock = threading.Lock()
         self.lost_at_restart: list[str] = []
@@ -58,8 +74,10 @@ class Fleet:
         self._store = store
         self._account = account
         self._url = url
+        self._unplugged = unplugged
         self._launches: dict[str, Launch] = {}
         self._credentials: dict[str, RoleCredentials | None] = {}
+        self._callers: dict[str, Caller] = {}
 
     def create(self, instance: Any, launch: Launch) -> Machine:
         """Make the machine of a new instance; it is ``pending`` and not yet booted."""
@@ -83,6 +101,27 @@ class Fleet:
         """ARN of the instance's profile."""
         launch = self._launches.get(instance_id)
         return launch.profile_arn if launch else None
+
+    def find(self, reference: str) -> list[Machine]:
+        """Give the machine of an instance id, or those that live and have this tag ``Name``."""
+        machine = self.machines.find(reference)
+        if machine is not None:
+            return [machine]
+        alive = (one for one in self.machines.all() if one.state not in ("shutting-down", "terminated"))
+        return [one for one in alive if _tags(one.instance).get("Name") == reference]
+
+    def caller_of(self, access_key_id: str, address: str) -> Caller:
+        """Tell a machine's request from others: by its role's key, or by the address its gateway calls from."""
+        found = self._callers.get(access_key_id)
+        if found is not None:
+            return found
+        machines = (one.id for one in self.machines.all() if one.host.gateway_address == address)
+        return Caller(next(machines, None))
+
+    def renew_credentials(self, instance_id: str | None) -> None:
+        """Let the metadata service of one machine, or of all, hand out new credentials from now on."""
+        for one in [instance_id] if instance_id else list(self._credentials):
+            self._credentials.pop(one, None)
 
     def save(self, instance_id: str) -> None:
         """Keep on disk what changed outside of a change of state (tags, attributes)."""
@@ -128,6 +167,7 @@ class Fleet:
             endpoint_urls={"default": self._url},
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
+            unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)
 
@@ -135,8 +175,11 @@ class Fleet:
         profile = self.profile_of(instance_id)
         if profile is None:
             return None
-        current = self._account.role_credentials(profile, instance_id, self._credentials.get(instance_id))
+        before = self._credentials.get(instance_id)
+        current = self._account.role_credentials(profile, instance_id, before)
         self._credentials[instance_id] = current
+        if current is not None and current is not before:
+            self._callers[current.access_key_id] = Caller(instance_id, time.monotonic())
         return current
 
     def _end(self, machine: Machine) -> None:

@@ -45,6 +45,7 @@ GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated 
 SPOT_TERMINATION = Reason(
     "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
 )
+POWER_LOSS = Reason("Server.InternalError", "The host of the instance lost power", "Server.InternalError")
 SANDBOX_RESTART = Reason("Server.ScheduledStop", "The sandbox ended while the instance ran", "Server.ScheduledStop")
 
 

@@ -1,7 +1,7 @@
 """What a request needs to be allowed: actions, resources and condition keys, as the service would ask IAM.
 
-Source: Service Authorization Reference (EC2, SSM, IAM, S3) for what is called by runctl; an action that is not
-named here asks for itself on ``*``.
+Source: Service Authorization Reference (EC2, SSM, Secrets Manager, IAM, S3) for what is called by runctl; an action
+that is not named here asks for itself on ``*``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Inventory(Protocol):
     def default_subnet_ids(self) -> Sequence[str]:
         """Ids of the default subnets."""
 
+    def secret_arn(self, secret_id: str) -> str | None:
+        """ARN of a secret by name or ARN; None when it does not exist."""
+
 
 @dataclass(frozen=True)
 class ServiceCall:
@@ -74,6 +77,8 @@ def needed(call: ServiceCall, inventory: Inventory) -> list[Permission]:
         return list(_ec2_permissions(call.action, call.form, inventory))
     if call.service == "ssm":
         return list(_ssm_permissions(call.action, _json(call.body), inventory))
+    if call.service == "secretsmanager":
+        return list(_secret_permissions(call.action, _json(call.body), inventory))
     if call.service == "iam":
         return [Permission(f"iam:{call.action}", _iam_resource(call.form))]
     if call.service == "sts":
@@ -183,12 +188,39 @@ def _ssm_permissions(action: str, body: Mapping[str, Any], inventory: Inventory)
             if tags is not None:
                 context = {**_tag_context("ssm:resourceTag", tags), **_tag_context("aws:ResourceTag", tags)}
                 yield Permission(name, ec2_arn(str(instance_id)), context)
-    elif action.startswith("GetParameter"):
-        names = body.get("Names") or [body.get("Name") or body.get("Path") or "*"]
+    elif action == "AddTagsToResource" or ("Parameter" in action and action != "DescribeParameters"):
+        names = body.get("Names") or [body.get("Name") or body.get("Path") or body.get("ResourceId") or "*"]
         for parameter in names:
-            yield Permission(name, f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{str(parameter).lstrip('/')}")
+            yield Permission(name, _parameter_arn(str(parameter)))
     else:
         yield Permission(name)
+
+
+def _parameter_arn(name: str) -> str:
+    """ARN of a parameter, without the version or label that may follow its name."""
+    if name.startswith("arn:"):
+        return ":".join(name.split(":")[:6])
+    return f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{name.partition(':')[0].lstrip('/')}"
+
+
+_SECRET_LISTS = ("ListSecrets", "BatchGetSecretValue", "GetRandomPassword")
+
+
+def _secret_permissions(action: str, body: Mapping[str, Any], inventory: Inventory) -> Iterator[Permission]:
+    if action in _SECRET_LISTS:
+        yield Permission(f"secretsmanager:{action}")
+        for secret_id in body.get("SecretIdList") or ():
+            yield from _secret_permissions("GetSecretValue", {"SecretId": secret_id}, inventory)
+        return
+    secret_id = str(body.get("SecretId") or body.get("Name") or "*")
+    # IAM sees a secret that exists with the six characters that end its ARN, whatever it is called by.
+    arn = inventory.secret_arn(secret_id)
+    if arn is None:
+        prefix = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:"
+        arn = secret_id if secret_id.startswith("arn:") else f"{prefix}{secret_id}"
+    yield Permission(f"secretsmanager:{action}", arn)
+    if body.get("KmsKeyId") not in (None, "alias/aws/secretsmanager"):
+        yield Permission("kms:GenerateDataKey", str(body["KmsKeyId"]))
 
 
 def _iam_resource(form: Mapping[str, str]) -> str:

@@ -115,6 +115,14 @@ def _bucket_statements() -> list[dict[str, Any]]:
     ]
 
 
+def _secret_statements(parameter_actions: list[str], secret_actions: list[str]) -> list[dict[str, Any]]:
+    """Statements about the secrets of jobs: names under ``runctl/``, and nobody's else in the account."""
+    return [
+        _statement("Parameters", parameter_actions, "arn:aws:ssm:*:*:parameter/runctl/*"),
+        _statement("Secrets", secret_actions, "arn:aws:secretsmanager:*:*:secret:runctl/*"),
+    ]
+
+
 def user_policy() -> dict[str, Any]:
     """Least privilege of a person who uses runctl, as ``runctl setup`` would grant it."""
     ec2 = "arn:aws:ec2:*:*:"
@@ -155,17 +163,28 @@ def user_policy() -> dict[str, Any]:
                    {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}),
         _statement("SpotRole", ["iam:CreateServiceLinkedRole"], "*",
                    {"StringEquals": {"iam:AWSServiceName": "spot.amazonaws.com"}}),
+        *_secret_statements(
+            ["ssm:PutParameter", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath",
+             "ssm:DeleteParameter", "ssm:DeleteParameters", "ssm:AddTagsToResource"],
+            ["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecret",
+             "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:DeleteSecret",
+             "secretsmanager:TagResource"],
+        ),
         *_bucket_statements(),
     ]}  # fmt: skip
 
 
 def instance_role_policy() -> dict[str, Any]:
-    """Allow what runs on an instance the SSM agent's own calls and the bucket: no ec2, no iam."""
+    """Allow what runs on an instance the SSM agent's own calls, the bucket and the jobs' secrets: no ec2, no iam.
+
+    Not AWS's AmazonSSMManagedInstanceCore, which lets a machine read every parameter of the account.
+    """
     return {"Version": "2012-10-17", "Statement": [
         _statement("Agent", [
             "ssm:UpdateInstanceInformation", "ssm:ListInstanceAssociations", "ssm:ListAssociations",
             "ssm:GetDocument", "ssm:DescribeDocument", "ssmmessages:*", "ec2messages:*",
         ], "*"),
+        *_secret_statements(["ssm:GetParameter"], ["secretsmanager:GetSecretValue"]),
         *_bucket_statements(),
     ]}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""SSM's actions for Run Command and managed instances, as the API answers them."""
+"""SSM's actions for Run Command, managed instances and parameters, as the API answers them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 
 from runctl_jupyter.sandbox.control.commands import LISTED_CHARACTERS, Command, CommandRequest, Commands, Invocation
 from runctl_jupyter.sandbox.control.machines import Machine, Machines
+from runctl_jupyter.sandbox.control.secret_journal import SecretJournal, writes
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID
 
 DOCUMENT = "AWS-RunShellScript"
@@ -20,6 +21,11 @@ PLUGIN = "aws:runShellScript"
 AGENT_VERSION = "3.3.0.0"
 _DOCUMENT_PARAMETERS = ("commands", "workingDirectory", "executionTimeout")
 _ERROR_DIVIDER = "\n----------ERROR-------\n"
+# API reference, PutParameter: what a name and a value may be.
+_PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+)+")
+_MOST_LEVELS = 15
+_MOST_BYTES = {"Standard": 4096, "Advanced": 8192, "Intelligent-Tiering": 8192}
+_OWN_KEY = "alias/aws/ssm"
 
 
 class Refusal(ServiceException):  # type: ignore[misc]
@@ -41,10 +47,48 @@ def _page(rows: Sequence[Any], most: int, token: str | None) -> tuple[Sequence[A
 
 
 class SandboxSSMResponse(SimpleSystemManagerResponse):  # type: ignore[misc]
-    """Run Command for real machines; everything else of SSM stays moto's."""
+    """Run Command for real machines, parameters that stay; everything else of SSM is moto's."""
 
     commands: ClassVar[Commands]
     machines: ClassVar[Machines]
+    journal: ClassVar[SecretJournal]
+
+    def call_action(self) -> Any:
+        """Answer a request, and keep the parameters that it has changed."""
+        answer = super().call_action()
+        action = self._get_action()
+        if "Parameter" in action and writes(action):
+            self.journal.record_parameters()
+        return answer
+
+    def put_parameter(self) -> ActionResult:
+        """PutParameter, with the limits that moto does not have.
+
+        Only the account's own key ``aws/ssm`` encrypts, and there are no others. Its policy lets everybody in the
+        account use it through SSM: whoever may read a parameter needs no grant of KMS.
+        """
+        name, value = str(self._get_param("Name", "")), str(self._get_param("Value") or "")
+        if name.count("/") > _MOST_LEVELS:
+            raise _refuse(
+                "HierarchyLevelLimitExceededException", f"A hierarchy can have a maximum of {_MOST_LEVELS} levels."
+            )
+        if not _PARAMETER_NAME.fullmatch(name):
+            raise _refuse(
+                "ValidationException", "Parameter name must be a fully qualified name of letters and .-_ only."
+            )
+        tier = str(self._get_param("Tier") or "Standard")
+        if tier not in _MOST_BYTES:
+            raise _validation(
+                f"Value '{tier}' at 'tier' failed to satisfy constraint: Member must satisfy enum value set"
+            )
+        if len(value.encode()) > _MOST_BYTES[tier]:
+            raise _refuse(
+                "ValidationException",
+                f"{tier} tier parameters support a maximum parameter value of {_MOST_BYTES[tier]}",
+            )
+        if self._get_param("KeyId") not in (None, _OWN_KEY):
+            raise _refuse("InvalidKeyId", "The query key ID isn't valid.")
+        return super().put_parameter()
 
     def send_command(self) -> ActionResult:
         """SendCommand: one instance that cannot take it refuses the whole call."""

@@ -103,6 +103,10 @@ class Host(Protocol):
         """IPv4 address peers can reach it by."""
 
     @property
+    def gateway_address(self) -> str | None:
+        """Address from which the machine's requests reach the sandbox; None when they have none of their own."""
+
+    @property
     def alive(self) -> bool:
         """Whether the machine's first process is running."""
 
@@ -138,6 +142,18 @@ class Host(Protocol):
     def announce_rebalance(self, at: str) -> None:
         """Make IMDS answer ``events/recommendations/rebalance`` with the notice time `at` (ISO 8601 UTC)."""
 
+    def fill_disk(self) -> int:
+        """Leave no free block on the machine's disk, until `free_disk` or the next boot; gives the bytes that took.
+
+        Raises
+        ------
+        HostError
+            The machine has no disk of its own, or is off.
+        """
+
+    def free_disk(self) -> None:
+        """Undo `fill_disk`; raises as it does."""
+
     def console_output(self) -> bytes:
         """Boot log and user-data output, newest bytes last (64 KiB at most, as GetConsoleOutput)."""
 
@@ -159,6 +175,8 @@ class HostServices:
     """Current role credentials of this instance, or None without an instance profile."""
     on_guest_shutdown: Callable[[str], None]
     """Called with the instance id when the machine powered itself off (``shutdown``, or its first process died)."""
+    unplugged: Callable[[], bool] = field(default=lambda: False)
+    """Whether the machine's network is to look unplugged to a connection that it opens now."""
 
 
 class HostFactory(Protocol):

@@ -41,6 +41,10 @@ def _check_address(text: str) -> None:
         raise ForbiddenTargetError(text)
 
 
+def _never() -> bool:
+    return False
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close with a TCP reset, so that the peer sees a failure and not a short answer."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -193,12 +197,30 @@ class Gateway:
         """Run `work` in the loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def forward(self, listener: socket.socket, host: str, port: int) -> Service:
-        """Carry each connection of `listener` to `host`:`port` as seen by the sandbox."""
+    def forward(
+        self,
+        listener: socket.socket,
+        host: str,
+        port: int,
+        source: str | None = None,
+        unplugged: Callable[[], bool] = _never,
+    ) -> Service:
+        """Carry each connection of `listener` to `host`:`port` as seen by the sandbox.
+
+        Parameters
+        ----------
+        source
+            Address that the connections to `host` come from, so that it can tell whose they are.
+        unplugged
+            Asked for each connection: those made while it says so are reset.
+        """
 
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if unplugged():
+                _reset(writer)
+                return
             try:
-                outer = await asyncio.open_connection(host, port)
+                outer = await asyncio.open_connection(host, port, local_addr=(source, 0) if source else None)
             except OSError:  # nobody listens there
                 _reset(writer)
                 return
@@ -206,9 +228,16 @@ class Gateway:
 
         return self._serve(listener, carry)
 
-    def proxy(self, listener: socket.socket) -> Service:
-        """Serve an HTTP proxy (CONNECT and plain requests) on `listener`."""
-        return self._serve(listener, _serve_proxy)
+    def proxy(self, listener: socket.socket, unplugged: Callable[[], bool] = _never) -> Service:
+        """Serve an HTTP proxy (CONNECT and plain requests) on `listener`; `unplugged` as for `forward`."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if unplugged():
+                _reset(writer)
+                return
+            await _serve_proxy(reader, writer)
+
+        return self._serve(listener, serve)
 
     def _serve(self, listener: socket.socket, handler: Handler) -> Service:
         connections: set[asyncio.Task[Any]] = set()

@@ -54,6 +54,11 @@ class IsolatedHost(Machine):
         self._services_inside: list[Service] = []
         self._link_name = f"v{private_ip.rpartition('.')[2]}"
 
+    @property
+    def gateway_address(self) -> str:
+        """Address from which the machine's requests reach the sandbox: its own, moved to the loopback network."""
+        return f"127.{self.private_ip.partition('.')[2]}"
+
     def _start_first_process(self, control_fd: int, console: int) -> subprocess.Popen[bytes]:
         network = self._connect()
         self._make_disk()
@@ -105,10 +110,13 @@ class IsolatedHost(Machine):
             "link set eth0 up",
         )
         gateway = self._factory.gateway
+        unplugged = self._services.unplugged
         for port in {urlsplit(url).port for url in self._services.endpoint_urls.values()}:
             if port is not None:
-                self._services_inside.append(gateway.forward(network.listen("127.0.0.1", port), "127.0.0.1", port))
-        self._services_inside.append(gateway.proxy(network.listen(PROXY_ADDRESS, PROXY_PORT)))
+                inside = network.listen("127.0.0.1", port)
+                way = gateway.forward(inside, "127.0.0.1", port, self.gateway_address, unplugged)
+                self._services_inside.append(way)
+        self._services_inside.append(gateway.proxy(network.listen(PROXY_ADDRESS, PROXY_PORT), unplugged))
         return network
 
     def _make_disk(self) -> None:
@@ -182,6 +190,13 @@ class IsolatedHost(Machine):
 
     def _inside(self, path: str) -> str:
         return f"/{path}"
+
+    def _disk(self) -> Path:
+        outer = self._first if self.alive else None
+        first = psutil.Process(outer.pid).children() if outer else []
+        if not first:
+            raise HostError("the machine is off")
+        return Path(f"/proc/{first[0].pid}/root/var/tmp")  # a mount of its disk: no link can stand in its place
 
     def _environment(self) -> dict[str, str]:
         proxy = f"http://{PROXY_ADDRESS}:{PROXY_PORT}"

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from runctl_jupyter.sandbox.hosts import disk
 from runctl_jupyter.sandbox.hosts.agent import AgentLink, AgentScript, NeverRan, Program
 from runctl_jupyter.sandbox.hosts.base import HostError, HostServices, HostSpec, RunningScript, ShellScript
 from runctl_jupyter.sandbox.imds import InstanceMetadata, MetadataServer
@@ -46,6 +47,11 @@ class Machine(ABC):
     def private_ip(self) -> str:
         """IPv4 address peers can reach it by."""
         return self._private_ip
+
+    @property
+    def gateway_address(self) -> str | None:
+        """Address from which the machine's requests reach the sandbox; None when they have none of their own."""
+        return None
 
     @property
     def alive(self) -> bool:
@@ -126,6 +132,16 @@ class Machine(ABC):
             if self._imds is not None:
                 self._imds.metadata.announce_rebalance(at)
 
+    def fill_disk(self) -> int:
+        """Leave no free block on the machine's disk; gives the bytes that took."""
+        with self._power:
+            return disk.fill(self._disk())
+
+    def free_disk(self) -> None:
+        """Undo `fill_disk`."""
+        with self._power:
+            disk.free(self._disk())
+
     def console_output(self) -> bytes:
         """Boot log and user-data output, newest bytes last, 64 KiB at most."""
         logs = [self.folder / "console.log", self._user_data_log()]
@@ -152,6 +168,10 @@ class Machine(ABC):
     @abstractmethod
     def _inside(self, path: str) -> str:
         """Absolute path of `path` (relative to the machine's root) as the machine's programs see it."""
+
+    @abstractmethod
+    def _disk(self) -> Path:
+        """Give a folder on the running machine's disk, as the sandbox sees it; HostError when there is none."""
 
     @abstractmethod
     def _environment(self) -> dict[str, str]:

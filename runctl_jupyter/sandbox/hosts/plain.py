@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from runctl_jupyter.sandbox.hosts.addresses import AddressPool, loopback_network
-from runctl_jupyter.sandbox.hosts.base import Host, HostServices, HostSpec
+from runctl_jupyter.sandbox.hosts.base import Host, HostError, HostServices, HostSpec
 from runctl_jupyter.sandbox.hosts.environment import (
     TAG,
     aws_config,
@@ -82,6 +82,9 @@ class PlainHost(Machine):
 
     def _inside(self, path: str) -> str:
         return str(self._root / path)
+
+    def _disk(self) -> Path:
+        raise HostError("plain machines keep their files on your own disk; only isolated mode gives them one")
 
     def _environment(self) -> dict[str, str]:
         return {

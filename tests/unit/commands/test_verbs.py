@@ -19,11 +19,19 @@ def run(line: str, cell: str | None = None) -> Outcome:
 INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
     (
         "create m5.large",
-        ("create", ("m5.large",), {"name": None, "volume_size": None, "ttl": None, "wait": False, "dry_run": False}),
+        (
+            "create",
+            ("m5.large",),
+            {"name": None, "volume_size": None, "ttl": None, "idle_stop": None, "wait": False, "dry_run": False},
+        ),
     ),
     (
         "create m5.large --name dev --volume-size 50 --ttl 8h --wait --dry-run",
-        ("create", ("m5.large",), {"name": "dev", "volume_size": 50, "ttl": 28800.0, "wait": True, "dry_run": True}),
+        (
+            "create",
+            ("m5.large",),
+            {"name": "dev", "volume_size": 50, "ttl": 28800.0, "idle_stop": None, "wait": True, "dry_run": True},
+        ),
     ),
     ("list", ("list", (), {"all": False})),
     ("list --all", ("list", (), {"all": True})),
@@ -66,6 +74,7 @@ def test_train_passes_every_flag(asked: dict[str, Any]) -> None:
     outcome = run(
         "train fit.py --on dev --name digits --env A=1 --env B=x=y --param lr=0.1 --requirements r.txt "
         "--project-root . --checkpoint-dir ckpt --ttl 30m --timeout 90s --max-cost 1.5 --keep --wait "
+        "--data-s3 s3://b/in --output-s3 s3://b/out --resume digits --idle-stop 10m -o m,n -o o "
         "-- --epochs 3 --json -- --on other"
     )
     (verb, args, kwargs) = asked["jobs"].calls[0]
@@ -75,7 +84,8 @@ def test_train_passes_every_flag(asked: dict[str, Any]) -> None:
         "instance_type": None,
         "name": "digits", "env": {"A": "1", "B": "x=y"}, "params": {"lr": "0.1"}, "requirements": "r.txt",
         "checkpoint_dir": "ckpt", "ttl": 1800.0, "timeout": 90.0, "max_cost": 1.5, "keep": True, "project_root": ".",
-        "dry_run": False,
+        "data_s3": "s3://b/in", "output_s3": "s3://b/out", "resume": "digits", "inputs": {}, "outputs": ["m", "n", "o"],
+        "run_key": None, "idle_stop": 600.0, "dry_run": False,
     }  # fmt: skip
     assert outcome == Outcome(Launched(asked["jobs"].answer, wait=True), as_json=False)
 
@@ -116,7 +126,7 @@ def test_jobs_and_views_of_them(write_job: Any) -> None:
     job_id = write_job()
     assert [job.id for job in run("jobs").value] == [job_id]
     for reference in (job_id, "7k2f", "digits"):
-        assert run(f"show {reference}").value.id == job_id
+        assert run(f"show {reference}").value.job.id == job_id
     view = run("logs digits --follow --tail 5 --raw").value
     assert isinstance(view, LogView)
     assert (view.job.id, view.follow, view.tail, view.raw) == (job_id, True, 5, True)

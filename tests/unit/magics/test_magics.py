@@ -22,7 +22,7 @@ from runctl_jupyter.cli import main
 from runctl_jupyter.commands import Detached
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobFailed, JobNotFound
-from runctl_jupyter.orchestration.jobs.jobs import Jobs
+from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import AttemptKeys, Cause, JobState, Status
 
@@ -121,12 +121,15 @@ def test_a_launching_cell_returns_at_once_with_a_live_card(
         asked.update(kwargs, script=script)
         return local.jobs.get(job_id)
 
-    monkeypatch.setattr(Runctl, "jobs", type("Nouns", (), {"train": staticmethod(train)}))
+    nouns = type("Nouns", (), {"train": staticmethod(train), "running": staticmethod(lambda _: None)})
+    monkeypatch.setattr(Runctl, "jobs", nouns)
     job = notebook.run("lr = 0.5\n")
     began = time.monotonic()
     job = notebook.run("%%runctl train --param lr={lr} --param 'cfg={\"lr\": 1}' -- --epochs 3\nprint('{kept}')\n")
     assert time.monotonic() - began < 1
-    assert asked["cell"] == "print('{kept}')\n"
+    first, body = asked["cell"].split("\n", 1)
+    assert first.startswith("# %%runctl train --param lr={lr}")
+    assert body == "print('{kept}')\n"
     assert asked["params"] == {"lr": "0.5", "cfg": '{"lr": 1}'}
     assert asked["arguments"] == ("--epochs", "3")
     assert "● running" in await_text(notebook, "epoch=1")
@@ -161,13 +164,13 @@ def test_the_next_cell_knows_a_job_that_is_still_being_launched(
     notebook: Notebook, local: Runctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = threading.Event()
-    launch = Jobs._launch
+    launch = Submitter._launch
 
     def launch_late(*arguments: Any) -> None:
         hold.wait(30)
         launch(*arguments)
 
-    monkeypatch.setattr(Jobs, "_launch", launch_late)
+    monkeypatch.setattr(Submitter, "_launch", launch_late)
     monkeypatch.setattr(LocalTarget, "start", lambda *_: None)
     job = notebook.run("%%runctl train --name fresh\nprint(1)")
     for reference in ("fresh", job.id, job.id[-4:]):
@@ -175,6 +178,8 @@ def test_the_next_cell_knows_a_job_that_is_still_being_launched(
     assert len(notebook.run("%runctl checkpoints list fresh")) == 0
     with pytest.raises(JobNotFound):
         local.jobs.get("fresh")
+    again = notebook.run("%%runctl train --name fresh\nprint(1)")
+    assert again is job
     hold.set()
     job.launched(30)
     assert notebook.run("%runctl show fresh").id == job.id == local.jobs.get("fresh").id

@@ -128,3 +128,15 @@ def test_many_small_syncs_are_packed_anew(project: Project) -> None:
     tree = CodeTree.from_json(project.store.get(blob_key(synced.tree)).data)
     assert len(tree.packs) <= 13
     assert len(project.restored(synced)) == 20
+
+
+def test_a_file_that_grows_or_goes_while_it_is_synced_is_taken_as_it_is_then(project: Project) -> None:
+    for name in ("train.py", "grows.log", "goes.tmp"):
+        project.write(name, b"first ")
+    found = project_files(project.root, SyncSettings())
+    project.write("grows.log", b"first and more")
+    (project.root / "goes.tmp").unlink()
+    synced = sync_project(project.store, project.root, found, cache_dir=project.cache)
+    assert project.restored(synced) == {"train.py": b"first ", "grows.log": b"first and more"}
+    project.write("grows.log", b"first ")
+    assert project.restored(project.sync())["grows.log"] == b"first "

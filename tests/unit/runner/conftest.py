@@ -1,4 +1,4 @@
-"""A machine for each test; nothing of it lives on."""
+"""A machine for each test, of which nothing lives on; an S3 for each module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runctl_jupyter.runner.backoff import Backoff
 from tests.unit.runner.machines import Machine
+from tests.unit.runner.services import Front, s3_behind_front
 
 
 @pytest.fixture
@@ -21,3 +23,20 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
                 child.kill()
             process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[tuple[Front, str]]:
+    with s3_behind_front() as found:
+        yield found
+
+
+@pytest.fixture
+def front(service: tuple[Front, str], monkeypatch: pytest.MonkeyPatch) -> Front:
+    """The front of the module's S3, without faults and without a memory; nobody pauses long before trying again."""
+    found = service[0]
+    found.faults.clear()
+    found.seen.clear()
+    found.headers.clear()
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.001)
+    return found

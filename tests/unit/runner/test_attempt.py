@@ -106,7 +106,9 @@ def test_two_runners_one_claim(machine: Machine) -> None:
     machine.spec(PIDS + "print('once')")
     runners = [machine.start() for _ in range(3)]
     codes = sorted(runner.wait(60) for runner in runners)
-    assert codes == [0, 3, 3]
+    assert codes[0] == 0
+    # 3: another has it; 4: it has ended already.
+    assert set(codes[1:]) <= {3, 4}
     assert machine.output() == b"once\n"
     assert len((work(machine) / "pids").read_text().split()) == 1
 

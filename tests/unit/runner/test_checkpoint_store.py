@@ -52,7 +52,9 @@ class Folder:
         self.said: list[str] = []
 
     def watch(self) -> CheckpointUploader:
-        found = CheckpointUploader(self.store, KEYS, 1, self.path, 0.02, self.said.append)
+        found = CheckpointUploader(
+            self.store, KEYS, 1, self.path, 0.02, self.said.append, self.path.parent / "saved.json"
+        )
         found.start()
         return found
 
@@ -147,7 +149,9 @@ def test_a_store_that_stays_away_is_a_problem_with_a_name(folder: Folder) -> Non
 
 
 def test_the_newest_comes_first_when_time_is_short_and_stays_the_latest(folder: Folder) -> None:
-    uploader = CheckpointUploader(folder.store, KEYS, 1, folder.path, 0.02, folder.said.append)
+    uploader = CheckpointUploader(
+        folder.store, KEYS, 1, folder.path, 0.02, folder.said.append, folder.path.parent / "saved.json"
+    )
     for step in (1, 2, 3):
         folder.write(f"step_{step}.bin", b"x" * step)
         until(lambda: time.time() - (folder.path / f"step_{step}.bin").stat().st_mtime > 0.02)  # noqa: B023

@@ -114,14 +114,15 @@ def test_an_upload_that_fails_to_the_end_fails_the_job(machine: Machine) -> None
     spec = machine.spec(script)
     blocked = machine.store.path(JobKeys(spec.id).checkpoints_prefix.rstrip("/"))
     blocked.write_text("in the way")
-    from runctl_jupyter.runner.command import _open
+    from runctl_jupyter.runner.attempt import Attempt, Patience
     from runctl_jupyter.runner.folders import RootFolders
+    from runctl_jupyter.runner.opening import open_machine
     from runctl_jupyter.runner.stops import StopSignal
-    from runctl_jupyter.runner.supervisor import Patience, Supervisor
+    from runctl_jupyter.runner.supervisor import Supervisor
 
-    at, store = _open(str(machine.store.root), None, None, {"PATH": "/usr/bin:/bin"})
-    patience = Patience(save_s=1.0)
-    Supervisor(store, spec, 1, RootFolders(machine.root), machine=at, stop=StopSignal(), patience=patience).run()
+    at, store = open_machine(str(machine.store.root), None, None, {"PATH": "/usr/bin:/bin"})
+    attempt = Attempt(store, spec, 1, RootFolders(machine.root), at, StopSignal(), Patience(save_s=1.0))
+    Supervisor(attempt).run()
     status = machine.status()
     assert (status.state, status.exit_code) == (JobState.FAILED, 0)
     assert status.cause is not None

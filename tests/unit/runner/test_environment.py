@@ -8,6 +8,9 @@ from __future__ import annotations
 import base64
 import fcntl
 import hashlib
+import os
+import re
+import subprocess
 import sys
 import time
 import zipfile
@@ -16,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from runctl_jupyter.run_record import AttemptKeys, CodeFile, CodeTree, JobState, Pacing, Status, blob_key
+from runctl_jupyter.runner import unsaved
 from runctl_jupyter.runner.environment import EnvironmentMaker
 from runctl_jupyter.runner.folders import RootFolders
 from runctl_jupyter.runner.log import JobLog
@@ -58,9 +62,9 @@ def project(machine: Machine, files: dict[str, bytes]) -> str:
     return digest
 
 
-def run(machine: Machine, tree: str, job_id: str = "job-1", **fields: object) -> Status:
+def run(machine: Machine, tree: str, job_id: str = "job-1", cache: str | None = None, **fields: object) -> Status:
     machine.spec("", job_id, tree=tree, **fields)
-    runner = machine.start(job_id, UV_OFFLINE="1", UV_CACHE_DIR=str(machine.root / "uv"))
+    runner = machine.start(job_id, UV_OFFLINE="1", UV_CACHE_DIR=cache or str(machine.root / "uv"))
     assert runner.wait(60) == 0, machine.log.read_text()
     return machine.status(job_id)
 
@@ -222,3 +226,162 @@ def test_a_warm_environment_costs_nothing(machine: Machine, tmp_path: Path) -> N
         times.append(time.monotonic() - began)
         assert found.environment is not None
     assert min(times) < 0.02
+
+
+LOCKED = """[project]
+name = "training"
+version = "0.1.0"
+requires-python = ">=3.9"
+dependencies = ["tinypkg"]
+
+[tool.uv.sources]
+tinypkg = { path = "wheels/tinypkg-1.0-py3-none-any.whl" }
+"""
+
+
+def locked_project(folder: Path, pyproject: str = LOCKED) -> dict[str, bytes]:
+    """Return the files of a project as ``uv lock`` leaves it."""
+    (folder / "wheels").mkdir(parents=True)
+    path = wheel(folder / "wheels")
+    (folder / "pyproject.toml").write_text(pyproject)
+    environ = {**os.environ, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder.parent / "uv-lock-cache")}
+    subprocess.run(["uv", "lock", "--quiet"], cwd=folder, env=environ, check=True)
+    names = ("pyproject.toml", "uv.lock", f"wheels/{path.name}")
+    return {"train.py": NEEDS.encode(), **{name: (folder / name).read_bytes() for name in names}}
+
+
+def test_a_lock_is_installed_once(machine: Machine, tmp_path: Path) -> None:
+    tree = project(machine, locked_project(tmp_path / "project"))
+    first = run(machine, tree, requirements="uv.lock")
+    assert (first.state, first.cause) == (JobState.SUCCEEDED, None)
+    assert b"tinypkg 1.0\n" in machine.stream()
+    assert any(b"installing what uv.lock names with uv" in line for line in own_lines(machine))
+    assert run(machine, tree, "job-2", requirements="uv.lock").state is JobState.SUCCEEDED
+    assert machine.stream("job-2") == b"tinypkg 1.0\n"
+    assert not list((machine.root / "jobs").rglob(".venv"))
+
+
+def test_a_project_without_a_lock_gets_its_dependencies(machine: Machine, tmp_path: Path) -> None:
+    files = locked_project(tmp_path / "project")
+    del files["uv.lock"]
+    tree = project(machine, files)
+    for job in ("job-1", "job-2"):
+        status = run(machine, tree, job, requirements="pyproject.toml")
+        assert (status.state, status.cause) == (JobState.SUCCEEDED, None)
+    assert b"installing 1 requirement with uv" in machine.stream()
+    assert machine.stream("job-2") == b"tinypkg 1.0\n"
+
+
+BACKEND = """import zipfile
+from pathlib import Path
+
+INFO, WHEEL = "training-0.1.0.dist-info", "training-0.1.0-py3-none-any.whl"
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    files = {
+        "training.pth": str(Path("src").resolve()),
+        INFO + "/METADATA": "Metadata-Version: 2.1\\nName: training\\nVersion: 0.1.0\\nRequires-Dist: tinypkg\\n",
+        INFO + "/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    with zipfile.ZipFile(Path(folder, WHEEL), "w") as archive:
+        for name, text in {**files, INFO + "/RECORD": "".join(name + ",,\\n" for name in files)}.items():
+            archive.writestr(name, text)
+    return WHEEL
+"""
+
+
+def test_a_project_with_a_build_system_is_importable_as_it_is_in_this_job(machine: Machine, tmp_path: Path) -> None:
+    build = '\n[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    files = locked_project(tmp_path / "project", LOCKED + build)
+    files["backend.py"] = BACKEND.encode()
+    files["train.py"] = b"import tinypkg, ours; print(ours.VALUE, tinypkg.VERSION)"
+    for job, value in (("job-1", b"first"), ("job-2", b"second")):
+        files["src/ours.py"] = b"VALUE = '%s'" % value
+        status = run(machine, project(machine, files), job, requirements="uv.lock")
+        assert (status.state, status.cause) == (JobState.SUCCEEDED, None)
+        assert machine.output(job).endswith(b"%s 1.0\n" % value)
+
+
+def cause_of(machine: Machine, files: dict[str, bytes], requirements: str) -> str:
+    status = run(machine, project(machine, files), requirements=requirements)
+    assert status.state is JobState.FAILED
+    assert status.cause is not None
+    assert status.cause.kind == "environment"
+    assert "\n" not in status.cause.message
+    return status.cause.message
+
+
+def test_a_lock_that_does_not_fit_is_refused(machine: Machine, tmp_path: Path) -> None:
+    files = locked_project(tmp_path / "project")
+    files["pyproject.toml"] = LOCKED.replace('["tinypkg"]', "[]").encode()
+    assert cause_of(machine, files, "uv.lock") == (
+        "uv.lock does not fit pyproject.toml: run `uv lock`, then launch again"
+    )
+
+
+def test_a_lock_made_with_another_index_is_not_taken_for_stale(machine: Machine, tmp_path: Path) -> None:
+    """Whether the check was asked about the lock's own index shows in what fails: the download, not the check."""
+    files = locked_project(tmp_path / "project")
+    wheel_source = b'source = { path = "wheels/tinypkg-1.0-py3-none-any.whl" }'
+    assert wheel_source in files["uv.lock"]
+    registry = b'source = { registry = "https://mirror.invalid/simple" }'
+    lock = files["uv.lock"].replace(wheel_source, registry)
+    lock = re.sub(rb'\{ filename = "([^"]+)"', rb'{ url = "https://mirror.invalid/\1"', lock)
+    lock = re.sub(rb"requires-dist = .*", b'requires-dist = [{ name = "tinypkg" }]', lock)
+    files["uv.lock"] = lock
+    files["pyproject.toml"] = LOCKED.partition("\n[tool.uv.sources]")[0].encode()
+    message = cause_of(machine, files, "uv.lock")
+    assert "mirror.invalid" in message
+    assert "does not fit" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("uv.lock", b"version = [", "uv.lock"),
+        ("uv.lock", b"<<<<<<< HEAD\nversion = 1\n", "uv.lock"),
+        ("pyproject.toml", LOCKED.replace(">=3.9", ">=3.99").encode(), "no fitting Python"),
+        ("pyproject.toml", b"[project", "pyproject.toml"),
+    ],
+)
+def test_a_project_that_cannot_be_installed_says_why(
+    machine: Machine, tmp_path: Path, name: str, text: bytes, said: str
+) -> None:
+    files = {**locked_project(tmp_path / "project"), name: text}
+    message = cause_of(machine, files, "uv.lock")
+    assert said in message
+    assert "could not be installed: it failed" not in message
+
+
+def test_what_never_reached_the_disk_does_not_outlive_a_power_off(machine: Machine, tmp_path: Path) -> None:
+    requirement = f"tinypkg @ {wheel(tmp_path).as_uri()}\n".encode()
+    tree = project(machine, {"train.py": NEEDS.encode(), "requirements.txt": requirement})
+    cache = str(RootFolders(machine.root).uv_cache)
+    assert run(machine, tree, requirements="requirements.txt", cache=cache).state is JobState.SUCCEEDED
+    (module,) = (machine.root / "envs").glob("*/lib/python*/site-packages/tinypkg.py")
+    module.write_bytes(b"")  # the same file as the cache's: both have lost their bytes
+    note = module.parents[3].with_name(f"{module.parents[3].name}.1.unsaved")
+    note.write_text("of another boot")
+    assert run(machine, tree, "job-2", requirements="requirements.txt", cache=cache).state is JobState.SUCCEEDED
+    assert b"tinypkg 1.0\n" in machine.stream("job-2")
+    assert not note.exists()
+
+
+def test_what_is_on_the_disk_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = RootFolders(tmp_path)
+    place, other = folders.environments / ("a" * 32), folders.environments / ("b" * 32)
+    folders.uv_cache.mkdir(parents=True)
+    before = unsaved.Unsaved(folders)
+    for each in (place, other):
+        each.mkdir(parents=True)
+        before.begin(each)
+        assert before.survived(each)
+    before.save(place)
+    until(lambda: not list(folders.environments.glob(f"{place.name}.*")))
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("another\n")
+    monkeypatch.setattr(unsaved, "_BOOT_ID", boot_id)
+    after = unsaved.Unsaved(folders)
+    assert (after.survived(place), after.survived(other)) == (True, False)
+    after.begin(folders.environments / ("c" * 32))
+    assert (place.exists(), other.exists(), folders.uv_cache.exists()) == (True, False, False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoreError
 from runctl_jupyter.runner import multipart, s3
-from runctl_jupyter.runner.backoff import Backoff
 from runctl_jupyter.runner.credentials import CredentialSource, NoCredentials, role_credentials
 from runctl_jupyter.runner.files import FileChanged, put_verified
 from runctl_jupyter.runner.imds import Imds
@@ -21,35 +21,20 @@ from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
 from tests.unit.runner.services import (
     BUCKET,
+    Fault,
     Front,
     Metadata,
     Quiet,
     do_and_fail,
+    error,
     hang_up,
     lose_answer,
     other_clock,
     refuse,
-    s3_behind_front,
     serve,
 )
 
 KEYS = Credentials("AKID", "secret", "token")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[tuple[Front, str]]:
-    with s3_behind_front() as found:
-        yield found
-
-
-@pytest.fixture
-def front(service: tuple[Front, str], monkeypatch: pytest.MonkeyPatch) -> Front:
-    found = service[0]
-    found.faults.clear()
-    found.seen.clear()
-    found.headers.clear()
-    monkeypatch.setattr(Backoff, "next", lambda _: 0.001)
-    return found
 
 
 @pytest.fixture
@@ -267,3 +252,99 @@ def test_what_the_store_holds_is_compared(front: Front, store: S3Store, tmp_path
     front.faults = [None, lambda request, _: request.answer(200, headers={"Content-Length": "3"})]
     with pytest.raises(StoreError, match="3 bytes in the store, 4 were sent"):
         put_verified(store, "f", source)
+
+
+ODD = ["a", "b/c d+e&<f>%25", "b/ünï", "b/\x01", "c"]
+
+
+def test_a_listing_names_every_key_page_after_page(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ODD:
+        store.put(key, key.encode())
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    listed = list(store.list())
+    assert [file.key for file in listed] == sorted(ODD, key=str.encode)
+    assert [file.size for file in listed] == [len(key.encode()) for key in sorted(ODD, key=str.encode)]
+    assert [file.etag for file in listed] == [store.head(file.key).etag for file in listed]
+    assert all(abs(file.modified - time.time()) < 3600 for file in listed)
+    assert [file.key for file in store.list("b/")] == sorted(ODD[1:4], key=str.encode)
+    assert list(store.list("nothing")) == []
+
+
+def test_a_listing_goes_on_after_a_failure(front: Front, store: S3Store) -> None:
+    store.put("a", b"1")
+    front.faults = [hang_up, refuse(503, "SlowDown")]
+    assert [file.key for file in store.list()] == ["a"]
+
+
+def test_what_is_no_listing_is_told(front: Front, store: S3Store) -> None:
+    front.faults = [lambda request, _: request.answer(200, b"<ListBucketResult><Contents>")]
+    with pytest.raises(StoreError, match="cannot be read"):
+        list(store.list())
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/other/place", "s3://bucket/other/place/"])
+def test_another_place_with_the_same_keys(store: S3Store, uri: str) -> None:
+    store.elsewhere(uri).put("k", b"1")
+    assert store.elsewhere("s3://bucket").get("other/place/k").data == b"1"
+
+
+@pytest.mark.parametrize("uri", ["bucket/x", "s3:/bucket", "s3://", "s3:///x", "http://bucket/x"])
+def test_what_is_no_address_is_refused(store: S3Store, uri: str) -> None:
+    with pytest.raises(ValueError, match="not an s3:// address"):
+        store.elsewhere(uri)
+
+
+def in_region(status: int, code: str, *, header: bool = True) -> Fault:
+    body = error(code).replace(b"</Error>", b"" if header else b"<Region>eu-north-1</Region></Error>")
+    headers = {"x-amz-bucket-region": "eu-north-1"} if header else {}
+    return lambda request, _: request.answer(status, body, headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "fault"),
+    [
+        ("GET", in_region(301, "PermanentRedirect")),
+        ("GET", in_region(400, "AuthorizationHeaderMalformed")),
+        ("GET", in_region(400, "AuthorizationHeaderMalformed", header=False)),
+        ("PUT", in_region(400, "IllegalLocationConstraintException")),
+        ("HEAD", in_region(301, "PermanentRedirect")),
+        ("HEAD", in_region(400, "AuthorizationHeaderMalformed")),
+    ],
+)
+def test_the_region_of_another_bucket_is_found_out(front: Front, store: S3Store, fault: Fault, method: str) -> None:
+    store.put("k", b"1")
+    there = store.elsewhere(f"s3://{BUCKET}/{store.prefix}")
+    front.headers.clear()
+    front.faults = [fault]
+    there.call(method, "k")
+    there.get("k")
+    regions = [headers["authorization"].split("/")[2] for headers in front.headers]
+    assert regions == ["us-east-1", "eu-north-1", "eu-north-1"], "found out once"
+    store.get("k")
+    assert "/us-east-1/" in front.headers[-1]["authorization"], "this one has not moved"
+
+
+def test_a_region_that_does_not_help_is_not_asked_for_ever(front: Front, store: S3Store) -> None:
+    front.faults = [in_region(301, "PermanentRedirect")] * 20
+    with pytest.raises(StoreError, match="PermanentRedirect"):
+        store.get("k")
+    assert len(front.seen) == 2
+
+
+def test_a_host_of_aws_is_that_of_the_region() -> None:
+    store = S3Store("b", "", "us-east-1", CredentialSource(lambda: KEYS))
+    place = s3._Place.of("b", "eu-north-1", None)
+    assert place.connections.host == "b.s3.eu-north-1.amazonaws.com"
+    assert store.elsewhere("s3://dotted.name/x")._place.root == "/dotted.name/"
+
+
+def test_a_reader_that_gives_up_leaves_a_store_that_works(store: S3Store) -> None:
+    store.put("k", bytes(100_000))
+
+    def give_up(response: http.client.HTTPResponse) -> bytes:
+        response.read(10)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        store.call("GET", "k", receive=give_up)
+    assert len(store.get("k").data) == 100_000

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from unittest import mock
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import given, settings
@@ -49,6 +50,29 @@ def test_as_botocore_signs(
         mock.patch.object(S3SigV4Auth, "payload", return_value=SHA),
         mock.patch("botocore.auth.get_current_datetime", return_value=MOMENT.replace(tzinfo=None)),
     ):
+        auth.add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+@settings(deadline=None)
+@given(body=st.binary(max_size=30), token=st.none() | values, service=st.sampled_from(["ssm", "secretsmanager"]))
+def test_as_botocore_signs_for_other_services(body: bytes, token: str | None, service: str) -> None:
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
+    digest = hashlib.sha256(body).hexdigest()
+    ours = sign(
+        Target("POST", "127.0.0.1:9000", "/", {}),
+        headers,
+        digest,
+        credentials=Credentials("AKIDEXAMPLE", "secret", token),
+        region="eu-west-1",
+        moment=MOMENT,
+        service=service,
+    )
+    request = AWSRequest(
+        "POST", "http://127.0.0.1:9000/", headers={**headers, "X-Amz-Content-SHA256": digest}, data=body
+    )
+    auth = SigV4Auth(BotoCredentials("AKIDEXAMPLE", "secret", token), service, "eu-west-1")
+    with mock.patch("botocore.auth.get_current_datetime", return_value=MOMENT.replace(tzinfo=None)):
         auth.add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]
 

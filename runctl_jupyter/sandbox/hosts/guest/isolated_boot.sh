@@ -17,6 +17,7 @@ mkdir -p upper work root-home home var-tmp
 chmod 700 root-home
 chmod 1777 var-tmp
 rm -rf instance-store
+rm -f var-tmp/sandbox-filler # a fault's (disk.py): without a free block the overlay would be read-only, and nothing boots
 # Relative paths: a comma or colon in the state folder would end an overlay option.
 mount -t overlay sandbox -o "lowerdir=/,upperdir=upper,workdir=work" "$root"
 
