@@ -67,6 +67,8 @@ class LiveCards:
 
         job = watched.job
         if not watched.wait:
+            if not quiet:
+                self._show_so_far(job)
             self.show(job)
             return job
         on_log = log_writer() if watched.log and not (self.live or quiet) else None
@@ -114,6 +116,18 @@ class LiveCards:
         from runctl_jupyter.magics.live_card import LiveCard
 
         return LiveCard(job, on_log=on_log)
+
+    def _show_so_far(self, job: Job) -> None:
+        """Show the log from its first byte, where that is more than the card holds."""
+        from IPython.display import display
+
+        from runctl_jupyter.display.log_so_far import log_so_far
+
+        bundle = log_so_far(job)
+        if bundle is not None and self.live:
+            display(bundle, raw=True)  # type: ignore[no-untyped-call]  # IPython
+        elif bundle is not None:
+            print(bundle["text/plain"])
 
     def _print_card(self, job: Job) -> None:
         from runctl_jupyter.display.card import card_text

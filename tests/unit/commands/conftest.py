@@ -22,6 +22,7 @@ from runctl_jupyter.run_record import (
     now,
     to_iso,
 )
+from runctl_jupyter.run_record.layout import CHUNK_OFFSET, CHUNK_TIME
 from runctl_jupyter.run_record.schemas import CheckpointFile, Limits
 
 JOB_ID = "261124-100000-7k2f"
@@ -76,7 +77,8 @@ def write_job(local: Runctl) -> WriteJob:
         keys = AttemptKeys(job_id, 1)
         chunks = [log[i : i + chunk_bytes] for i in range(0, len(log), chunk_bytes)]
         for seq, chunk in enumerate(chunks):
-            store.put(keys.chunk(seq), chunk, create_only=True)
+            place = {CHUNK_OFFSET: str(seq * chunk_bytes), CHUNK_TIME: moment}
+            store.put(keys.chunk(seq), chunk, create_only=True, metadata=place)
         for seq in range(checkpoints):
             file = CheckpointFile(f"epoch-{seq:03d}.safetensors", 1000, "0" * 64)
             manifest = CheckpointManifest(

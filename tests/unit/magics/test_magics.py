@@ -111,6 +111,25 @@ def test_a_job_is_shown_once_per_cell_and_is_the_value(notebook: Notebook, write
     assert len([output for output in notebook.outputs if not output["update"]]) == 2
 
 
+def test_attach_shows_a_long_log_from_its_first_byte(notebook: Notebook, write_job: Any) -> None:
+    write_job(b"".join(b"line %d\n" % i for i in range(50)), JobState.RUNNING)
+    notebook.run("%runctl attach digits")
+    so_far = notebook.outputs[0]["data"]
+    assert so_far["text/plain"].splitlines()[1:] == [f"line {i}" for i in range(50)]
+    assert "line 0\nline 1\n" in so_far["text/html"]
+    await_text(notebook, "line 49")
+
+
+def test_attach_shows_both_ends_of_a_huge_log(notebook: Notebook, write_job: Any) -> None:
+    write_job(b"".join(b"line %06d\n" % i for i in range(30_000)), chunk_bytes=100_000)
+    notebook.run("%runctl attach digits")
+    text = notebook.outputs[0]["data"]["text/plain"]
+    assert "\nline 000000\n" in text
+    assert text.endswith("line 029999")
+    assert "are left out here" in text
+    assert len(text) < 150_000
+
+
 def test_a_launching_cell_returns_at_once_with_a_live_card(
     notebook: Notebook, write_job: Any, local: Runctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
