@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoreError
 
@@ -31,7 +31,9 @@ class Backoff:
         return random.uniform(bound / 10, bound)  # noqa: S311 - not a secret
 
 
-def persist(action: Callable[[], T], *, until: float, pause: Callable[[float], bool]) -> T:
+def persist(
+    action: Callable[[], T], *, until: float, pause: Callable[[float], bool], until_refused: Optional[float] = None
+) -> T:
     """Do `action` until the store takes it.
 
     Parameters
@@ -40,6 +42,8 @@ def persist(action: Callable[[], T], *, until: float, pause: Callable[[float], b
         `time.monotonic` after which the last error is raised.
     pause
         Waits for seconds; returns True to stop trying, and the last error is raised.
+    until_refused
+        The same as `until` for errors that trying again hardly helps against; `until` by default.
 
     Raises
     ------
@@ -54,6 +58,7 @@ def persist(action: Callable[[], T], *, until: float, pause: Callable[[float], b
             return action()
         except (NotFound, PreconditionFailed):
             raise
-        except StoreError:
-            if time.monotonic() >= until or pause(backoff.next()):
+        except StoreError as error:
+            last = until if error.transient or until_refused is None else until_refused
+            if time.monotonic() >= last or pause(backoff.next()):
                 raise

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -44,6 +45,7 @@ class _Unsure:
 
     manifest: CheckpointManifest
     fingerprint: Fingerprint
+    seen_at: float
 
 
 class CheckpointUploader:
@@ -83,10 +85,12 @@ class CheckpointUploader:
         self._periodic = Periodic("checkpoints", lambda: scan_s, self._look)
         self._lock = threading.RLock()
         self._seen: dict[str, _Sighting] = {}
+        self._times: list[tuple[float, str]] = []  # when a stored checkpoint was first seen, and its time
         self._journal = journal
         self._half_written: set[tuple[int, int]] = set()
         self._stored, self._seq = self._recall() if again else (_fingerprints(folder), 0)
         self._settled = not again
+        self._unclean = again  # under the next number may lie files of a try that failed
         if not again:
             self._note()
         self._unsure: Optional[_Unsure] = None
@@ -130,20 +134,40 @@ class CheckpointUploader:
             persist(self._settle, until=until, pause=_pause)
         except StoreError as error:
             problems.append(f"the pointer to the newest checkpoint was not moved: {error}")
+        self._clean_up(until)
         return problems
+
+    def _clean_up(self, until: float) -> None:
+        """Remove what is left of a checkpoint that did not become whole: nobody sees it, and it would be billed."""
+        if not self._unclean or self._unsure is not None or not self._settled:
+            return
+        prefix = self._keys.checkpoint_data(self._attempt, self._seq)
+        try:
+            persist(partial(self._keep_only, prefix, frozenset()), until=until, pause=_pause)
+        except StoreError as error:
+            sys.stderr.write(f"{prefix} was not removed: {error}\n")
+
+    def _keep_only(self, prefix: str, names: Collection[str]) -> None:
+        try:
+            self._store.keep_only(prefix, names)
+        except StoreError as error:
+            if error.transient:
+                raise
+            sys.stderr.write(f"what is left of an earlier try was not removed: {error}\n")  # the role may not
 
     def _is_half(self, candidate: Candidate) -> bool:
         return _is_written(candidate, self._half_written) or not is_whole(candidate)
 
     def _look(self) -> None:
         open_files: Optional[set[tuple[int, int]]] = None
+        moment = time.monotonic()
         for candidate in candidates(self._folder):
             fingerprint = candidate.fingerprint()
             if fingerprint is None or fingerprint == self._stored.get(candidate.name):
                 continue
             seen = self._seen.get(candidate.name)
             if seen is None or seen.fingerprint != fingerprint:
-                self._seen[candidate.name] = _Sighting(fingerprint, time.monotonic())
+                self._seen[candidate.name] = _Sighting(fingerprint, moment)
                 continue
             open_files = _open_files() if open_files is None else open_files
             quiet = sys.platform == "linux" or time.monotonic() - seen.at >= _STABLE_S
@@ -163,27 +187,31 @@ class CheckpointUploader:
             if before is None or before == self._stored.get(candidate.name):
                 return
             prefix = self._keys.checkpoint_data(self._attempt, self._seq)
+            unclean, self._unclean = self._unclean, True
             files = []
             for path in candidate.files:
                 name = path.relative_to(candidate.base).as_posix()
                 stored = put_verified(self._store, prefix + name, path)
                 files.append(CheckpointFile(name, stored.size, stored.sha256 or ""))
+            if unclean:
+                # They may be another checkpoint's: who downloads the folder would get both.
+                self._keep_only(prefix, {file.path for file in files})
             step, metrics = step_and_metrics(candidate)
             if candidate.fingerprint() != before:
                 raise FileChanged(candidate.name)
-            written = max(at for _, _, _, at in before) / 1e9
+            seen_at = self._seen_at(candidate, before)
             manifest = CheckpointManifest(
                 name=candidate.name,
                 attempt=self._attempt,
                 seq=self._seq,
-                created_at=to_iso(datetime.fromtimestamp(written, timezone.utc)),
+                created_at=self._created_at(before, seen_at),
                 format=candidate.format,
                 size=sum(file.size for file in files),
                 files=files,
                 step=step,
                 metrics=metrics,
             )
-            self._unsure = _Unsure(manifest, before)
+            self._unsure = _Unsure(manifest, before, seen_at)
             try:
                 self._store.put(self._manifest_key(), manifest.to_json(), create_only=True)
             except PreconditionFailed:
@@ -191,6 +219,21 @@ class CheckpointUploader:
                 raise
             self._visible(self._unsure)
             self._point()
+
+    def _seen_at(self, candidate: Candidate, fingerprint: Fingerprint) -> float:
+        """Return when it was first seen as it is; infinite if only now, when the script has ended."""
+        seen = self._seen.get(candidate.name)
+        return seen.at if seen is not None and seen.fingerprint == fingerprint else float("inf")
+
+    def _created_at(self, fingerprint: Fingerprint, seen_at: float) -> str:
+        """Return when it was written, but no time before that of one which was there before it.
+
+        Readers take the latest time for the newest checkpoint. When the machine's clock is put back an hour, that
+        would stay one from before for an hour.
+        """
+        written = max(at for _, _, _, at in fingerprint) / 1e9
+        before = [created for seen, created in self._times if seen < seen_at]
+        return max([to_iso(datetime.fromtimestamp(written, timezone.utc)), *before])
 
     def _settle(self) -> None:
         """Finish what an earlier try has begun.
@@ -244,8 +287,10 @@ class CheckpointUploader:
 
     def _visible(self, stored: _Unsure) -> None:
         self._unsure = None
+        self._unclean = False
         self._unpointed = stored.manifest
         self._stored[stored.manifest.name] = stored.fingerprint
+        self._times.append((stored.seen_at, stored.manifest.created_at))
         self._seq += 1
         self._note()
         self._say(f"checkpoint {stored.manifest.name} saved, {_size(stored.manifest.size)}, verified")

@@ -15,6 +15,7 @@ from typing import Optional
 
 from runctl_jupyter.run_record import Cause, JobState, StoreError, now, to_iso
 from runctl_jupyter.runner.detach import DetachFailed, detach, entry
+from runctl_jupyter.runner.diagnostics import Diagnostics
 from runctl_jupyter.runner.folders import RootFolders
 from runctl_jupyter.runner.keeper import AlreadyKept, Keeper
 from runctl_jupyter.runner.opening import open_machine, run_attempt
@@ -29,6 +30,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the attempt that the command line names; return the exit code (see `Outcome`)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(argv)
+    Diagnostics.install()
     root = RootFolders(options.root.absolute())
     folders = root.attempt(options.job, options.attempt)
     if options.detach:

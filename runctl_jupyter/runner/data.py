@@ -10,6 +10,7 @@ from runctl_jupyter.run_record import DataFile, DataManifest, NotFound, Precondi
 from runctl_jupyter.runner.data_cache import DataCache
 from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path, size_text
 from runctl_jupyter.runner.files import FileStore
+from runctl_jupyter.runner.locks import turn
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.s3_listing import ListedFile, S3Address, find_objects
 from runctl_jupyter.runner.stops import Stopped, StopSignal
@@ -110,11 +111,20 @@ class _Fetch:
         self._files = self._find()
         self._target.mkdir(parents=True, exist_ok=True)
         missing = [file for file in self._files if not self._is_here(file)]
-        self._say(self._opening(missing))
         if missing:
-            self._make_room(sum(file.object.size for file in missing))
-            self._download(missing)
+            # Another job may be fetching the very same: it is waited for, and its files are taken.
+            with turn(self._cache.lock(self._uri), self._stop, self._waits):
+                missing = [file for file in missing if not self._is_here(file)]
+                self._say(self._opening(missing))
+                if missing:
+                    self._make_room(sum(file.object.size for file in missing))
+                    self._download(missing)
+        else:
+            self._say(self._opening(missing))
         return DataManifest(self._uri, [DataFile(f.path, f.object.size, f.object.etag.strip('"')) for f in self._files])
+
+    def _waits(self) -> None:
+        self._say("data: waiting for another job that fetches the same")
 
     def _find(self) -> list[_Found]:
         found = []

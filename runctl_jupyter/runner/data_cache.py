@@ -40,6 +40,11 @@ class DataCache:
         identity = f"{bucket}\n{file.etag}\n{file.key}"
         return self._folder / hashlib.sha256(identity.encode()).hexdigest()
 
+    def lock(self, uri: str) -> Path:
+        """Return the file that is locked while what lies at `uri` is fetched."""
+        # Beside the folder: what is in it is objects, and may be removed.
+        return self._folder.with_name(f"{self._folder.name}-locks") / hashlib.sha256(uri.encode()).hexdigest()
+
     def give(self, kept: Path, file: ListedFile, target: Path) -> bool:
         """Let `target` be the object that is kept; return False when it is not there, or not as it was left."""
         try:

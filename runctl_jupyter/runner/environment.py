@@ -5,14 +5,13 @@ Environments are kept by what is in them and used again by later jobs; a complet
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -20,6 +19,7 @@ from typing import Callable, Optional
 from runctl_jupyter.runner import uv
 from runctl_jupyter.runner.child import ChildProcess
 from runctl_jupyter.runner.folders import RootFolders
+from runctl_jupyter.runner.locks import turn
 from runctl_jupyter.runner.log import JobLog
 from runctl_jupyter.runner.output_pipe import OutputPipe, into
 from runctl_jupyter.runner.requirements import Origin, Requirements
@@ -29,7 +29,6 @@ from runctl_jupyter.runner.unsaved import Unsaved
 DLAMI_PYTHON = Path("/opt/pytorch/bin/python")
 """The environment with PyTorch of AWS's deep learning images (DLAMI release notes, PyTorch 2.x)."""
 _MARKER = ".complete"
-_LOCK_LOOK_S = 0.1
 _TAIL_BYTES = 8192
 
 
@@ -136,23 +135,13 @@ class EnvironmentMaker:
             identity.append(self._attempt)
         return needs.key(*identity)
 
-    @contextmanager
-    def _locked(self, place: Path) -> Iterator[None]:
+    def _locked(self, place: Path) -> AbstractContextManager[None]:
         """Hold the environment's lock: two jobs that need the same wait for one installation."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        waiting = False
-        with place.with_suffix(".lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if not waiting:
-                        waiting = True
-                        self._log.say("waiting for another job that installs the same requirements")
-                    if self._stop.wait_for(lambda: self._stop.reason is not None, _LOCK_LOOK_S):
-                        raise Stopped from None
-            yield
+
+        def waits() -> None:
+            self._log.say("waiting for another job that installs the same requirements")
+
+        return turn(place.with_suffix(".lock"), self._stop, waits)
 
     def _make(self, needs: Requirements, base: str, place: Path, work: Path) -> None:
         began = time.monotonic()

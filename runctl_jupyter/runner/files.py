@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,15 @@ class FileStore(RecordStore, Protocol):
             There is no such object.
         StoreError
             The store failed.
+        """
+
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Remove the objects below `prefix` other than `names`, which are relative to it.
+
+        Raises
+        ------
+        StoreError
+            The store failed or refused.
         """
 
     def end_uploads(self, prefix: str) -> None:
@@ -166,6 +175,13 @@ class FolderFiles(FolderStore):
             return StoredFile(self.path(key).stat().st_size)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no {key} in {self.root}") from None
+
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Remove files; see `FileStore.keep_only`."""
+        folder = self.path(prefix.rstrip("/"))
+        for found in folder.rglob("*"):
+            if found.is_file() and found.relative_to(folder).as_posix() not in names:
+                found.unlink(missing_ok=True)
 
     def end_uploads(self, prefix: str) -> None:
         """Remove temporary files; see `FileStore.end_uploads`."""

@@ -71,6 +71,8 @@ def run_attempt(
 
 def _planned(store: RecordStore, keys: AttemptKeys, spec: JobSpec) -> JobSpec:
     """Return the spec as this attempt runs it; the first attempt has no plan of its own."""
+    if keys.number == 1:
+        return spec
     try:
         return AttemptPlan.from_json(store.get(keys.plan).data).applied_to(spec)
     except NotFound:

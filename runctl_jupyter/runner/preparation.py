@@ -31,6 +31,9 @@ from runctl_jupyter.runner.variables import VariablesError, cell_command, fetch_
 
 T = TypeVar("T")
 
+_WHEN_REFUSED = "Check the address, and what the machine's role may read."
+_WHEN_FAILED = "Launch again; if it stays so, look at the machine's disk and its way to S3."
+
 
 class NotPrepared(Exception):
     """What the script needs could not be brought; `kind` is that of the cause, the message is for people."""
@@ -118,12 +121,17 @@ class Preparation:
         attempt = self._attempt
         self._enter(kind)
         try:
-            until = time.monotonic() + attempt.patience.bring_s
-            return persist(fetch, until=until, pause=attempt.stop.pause)
+            began, patience = time.monotonic(), attempt.patience
+            return persist(
+                fetch,
+                until=began + patience.bring_s,
+                until_refused=began + patience.begin_s,
+                pause=attempt.stop.pause,
+            )
         except (DataError, ResumeError, VariablesError, StoreError, OSError) as error:
             if attempt.stop.reason is not None:
                 raise Stopped from error
-            raise NotPrepared(kind, str(error)) from error
+            raise NotPrepared(kind, _with_advice(error)) from error
 
     def _data(self) -> Path:
         attempt, target = self._attempt, self._attempt.folders.data
@@ -208,6 +216,15 @@ class Preparation:
             return maker.python_for(needs, work)
         except (EnvironmentFailed, RequirementsError, OSError) as error:
             raise NotPrepared("environment", str(error)) from error
+
+
+def _with_advice(error: Exception) -> str:
+    """Return what failed and what to do, in two lines; an error of our own says both."""
+    what = str(error)
+    if "\n" in what:
+        return what
+    refused = isinstance(error, StoreError) and not error.transient
+    return f"{what.rstrip('.')}.\n{_WHEN_REFUSED if refused else _WHEN_FAILED}"
 
 
 def checkpoint_folder(attempt: Attempt) -> Path:

@@ -12,7 +12,7 @@ import http.client
 import io
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -239,6 +239,12 @@ class S3Store:
         if fingerprint(path) != before or sent.size != before[1]:
             raise FileChanged(str(path))
         return sent
+
+    def keep_only(self, prefix: str, names: Collection[str]) -> None:
+        """Delete objects; see `FileStore.keep_only`."""
+        for file in list(self.list(prefix)):
+            if file.key[len(prefix) :] not in names:
+                self.call("DELETE", file.key)
 
     def end_uploads(self, prefix: str) -> None:
         """Abort multipart uploads; see `FileStore.end_uploads`."""

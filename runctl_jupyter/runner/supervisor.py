@@ -195,6 +195,8 @@ class Supervisor:
         except Stopped:
             return stopped_end(self._stop)
         except NotPrepared as error:
+            for line in str(error).splitlines():
+                self._log.say(line)
             return End(JobState.FAILED, cause=Cause(error.kind, str(error)))
         return self._train(prepared)
 

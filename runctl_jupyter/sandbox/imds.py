@@ -147,6 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "EC2ws"
     sys_version = ""
     timeout = 10  # seconds an idle keep-alive connection may hold its thread
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the client to acknowledge the header
     server: _Server
 
     def do_PUT(self) -> None:

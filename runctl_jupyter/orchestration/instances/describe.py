@@ -19,6 +19,8 @@ TAG_OWNER = "runctl:owner"
 TAG_TTL = "runctl:ttl"
 """Seconds that the machine lives after each start; its end is the start plus this."""
 TAG_JOB = "runctl:job"
+TAG_ATTEMPT = "runctl:attempt"
+"""Which attempt of that job: a job that was resumed has had other machines before."""
 
 LIVE = ("pending", "running", "stopping", "stopped")
 """States of an instance that can still be used."""

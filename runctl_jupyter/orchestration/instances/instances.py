@@ -17,6 +17,7 @@ from runctl_jupyter.orchestration.errors import (
 from runctl_jupyter.orchestration.instances.describe import (
     COLUMNS,
     LIVE,
+    TAG_ATTEMPT,
     TAG_JOB,
     TAG_MANAGED,
     TAG_TTL,
@@ -228,9 +229,10 @@ class Instances:
             to_resolve=f"It may still come: runctl wait {wanted.id}",
         )
 
-    def of_job(self, job_id: str) -> Instance | None:
-        """Return the instance that was launched for a job, the newest of several, whatever its state."""
-        found = self._ec2.describe({f"tag:{TAG_JOB}": [job_id], f"tag:{TAG_MANAGED}": ["true"]})
+    def of_job(self, job_id: str, attempt: int) -> Instance | None:
+        """Return the instance that was launched for an attempt of a job, the newest of several, whatever its state."""
+        tags = {TAG_JOB: job_id, TAG_ATTEMPT: str(attempt), TAG_MANAGED: "true"}
+        found = self._ec2.describe({f"tag:{name}": [value] for name, value in tags.items()})
         return max(map(to_instance, found), key=lambda instance: instance.launched_at, default=None)
 
     def check_takes_jobs(self, ref: str) -> Instance:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import known_types, on_demand_price, type_facts
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
-from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_MANAGED, TAG_OWNER, TAG_TTL
+from runctl_jupyter.orchestration.instances.describe import TAG_ATTEMPT, TAG_JOB, TAG_MANAGED, TAG_OWNER, TAG_TTL
 from runctl_jupyter.orchestration.instances.user_data import LIMIT_BYTES, user_data
 from runctl_jupyter.orchestration.model import LaunchPlan
 
@@ -197,7 +197,7 @@ class Launcher:
             TAG_TTL: str(int(wish.ttl_s)),
         }
         if wish.job_id:
-            tags[TAG_JOB] = wish.job_id
+            tags[TAG_JOB], tags[TAG_ATTEMPT] = wish.job_id, str(wish.attempt)
         if wish.idle_stop_s is not None:
             tags[TAG_IDLE_STOP] = str(int(wish.idle_stop_s))
         return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.variables.unpack import Results
 
 
+Resume = Callable[["Job", "str | None", "str | None", "str | None"], "Job"]
+"""Starts a job's next attempt: from which checkpoint, on which instance, on what type; see `Jobs.resume`."""
+
+
 class Job:
     """A job, found again from anywhere: everything it says is read from the record.
 
@@ -54,8 +58,10 @@ class Job:
         catalogue: Checkpoints,
         seen: Seen,
         launching: Future[None] | None = None,
+        *,
+        resume: Resume | None = None,
     ) -> None:
-        self.record, self._target, self._catalogue = record, target, catalogue
+        self.record, self._target, self._catalogue, self._resume = record, target, catalogue, resume
         self._seen = seen
         self.launching = launching
 
@@ -149,6 +155,11 @@ class Job:
             newest = cost_between(self._seen.spec.price_per_hour, from_iso(status.claimed_at), now())
         known = [cost for cost in (*(each.cost_usd for each in self.earlier), newest) if cost is not None]
         return round(sum(known), 6) if known else None
+
+    @property
+    def cost(self) -> float | None:
+        """`cost_usd` by the name that people look for."""
+        return self.cost_usd
 
     @property
     def log_bytes(self) -> int:
@@ -250,7 +261,7 @@ class Job:
         if self.status.claimed_at is None:
             # Nobody runs it yet: end it here, so that a machine that still boots finds it ended.
             if self.record.end(self._seen, JobState.CANCELLED, Cause("user", "cancelled before it began")):
-                self._target.withdraw(self.id)
+                self._target.withdraw(self.id, self.attempt)
             self.refresh()
         if not wait or self.state.ended:
             return self
@@ -281,6 +292,12 @@ class Job:
     async def cancel_async(self, timeout: float = 150.0) -> Job:
         """`cancel`, awaitable."""
         return await asyncio.to_thread(self.cancel, timeout=timeout)
+
+    def resume(self, *, checkpoint: str | None = None, on: str | None = None, instance_type: str | None = None) -> Job:
+        """Go on with this ended job; see `Jobs.resume`."""
+        if self._resume is None:
+            raise TypeError("only a job that came from `Jobs` can be resumed")
+        return self._resume(self, checkpoint, on, instance_type)
 
     def checkpoints(self) -> Listing[Checkpoint]:
         """Return the job's complete checkpoints, the oldest first."""

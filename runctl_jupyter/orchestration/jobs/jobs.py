@@ -189,7 +189,7 @@ class Jobs:
         return alive
 
     def _job(self, seen: Seen) -> Job:
-        return Job(self.record, self._target, self._catalogue, seen)
+        return Job(self.record, self._target, self._catalogue, seen, resume=self._submitter.resume)
 
 
 def _elapsed(job: Job) -> str:

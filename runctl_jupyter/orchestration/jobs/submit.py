@@ -124,6 +124,7 @@ class Submitter:
         if start is None and checkpoint is None and not len(self._catalogue.of_job(job.id)):
             start = spec.resume_from  # it has saved nothing of its own: then from where it began itself
         place = self._target.check(on, instance_type)
+        _check_price(spec.limits.max_cost_usd, place)
         plan = AttemptPlan(
             number=job.attempt + 1,
             created_at=to_iso(now()),
@@ -142,11 +143,7 @@ class Submitter:
         return self._hand_over(seen, lambda going: self._start(going, going.spec, place))
 
     def _check_place(self, request: TrainRequest, place: Place) -> None:
-        if request.max_cost is not None and place.own_machine and place.price_per_hour is None:
-            raise InvalidRequest(
-                f"The price of {place.instance_type} is not known, so a cost limit cannot be kept.",
-                "Limit the time instead (--ttl 2h), or choose a type with a known price.",
-            )
+        _check_price(request.max_cost, place)
         if self._target_name == "local" and (request.data_s3 or request.output_s3):
             raise InvalidRequest(
                 "Target local has no S3: its jobs read and write this computer's files.",
@@ -156,7 +153,7 @@ class Submitter:
     def _hand_over(self, seen: Seen, launch: Callable[[Job], None]) -> Job:
         """Let a thread do the launch; the record says what became of it, whoever looks."""
         launching: Future[None] = Future()
-        job = Job(self._record, self._target, self._catalogue, seen, launching)
+        job = Job(self._record, self._target, self._catalogue, seen, launching, resume=self.resume)
 
         def work() -> None:
             try:
@@ -194,7 +191,7 @@ class Submitter:
             resume_from=resume_from,
             outputs=list(request.outputs),
             run_key=request.run_key,
-            limits=Limits(request.ttl, request.timeout, request.max_cost, request.idle_stop),
+            limits=Limits(request.ttl or place.ttl_s, request.timeout, request.max_cost, request.idle_stop),
             instance_id=place.instance_id,
             instance_type=place.instance_type,
             region=place.region,
@@ -219,7 +216,9 @@ class Submitter:
     def _start(self, job: Job, spec: JobSpec, place: Place) -> None:
         phase = "capacity" if place.own_machine else "start"
         queued = replace(job.status, phase=phase, instance_id=place.instance_id, updated_at=to_iso(now()))
-        self._record.update(Seen(spec, job.attempt, queued, None), queued)
+        written = self._record.update(Seen(spec, job.attempt, queued, None), queued)
+        if not written and self._record.look(spec.id, job.spec).status.state.ended:
+            return  # cancelled meanwhile: a machine would only be launched to end itself
         instance_id = self._target.start(spec, job.attempt, place)
         seen = self._record.try_look(spec.id)
         if instance_id is None or seen is None or seen.status.instance_id is not None:
@@ -228,3 +227,11 @@ class Submitter:
             # Which machine boots for it, unless its runner has already said more.
             booting = replace(seen.status, phase="boot", instance_id=instance_id, updated_at=to_iso(now()))
             self._record.update(seen, booting)
+
+
+def _check_price(max_cost: float | None, place: Place) -> None:
+    if max_cost is not None and place.own_machine and place.price_per_hour is None:
+        raise InvalidRequest(
+            f"The price of {place.instance_type} is not known, so a cost limit cannot be kept.",
+            "Limit the time instead (--ttl 2h), or choose a type with a known price.",
+        )

@@ -32,6 +32,8 @@ _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired"}
 )
 """Codes of S3 for credentials that were good once (S3 API reference, "Error responses")."""
+_RETRIED = " retries, max_retries: "
+"""In the library's account of a request that it has made more than once."""
 _PROVIDER = "External AWS credential provider"
 """How the library names who provides credentials, before the name of the exception and its text."""
 _UNREACHABLE = frozenset(
@@ -130,7 +132,14 @@ class BucketStore:
             mode = {"e_tag": if_etag}
         with self._errors(key):
             attributes: Any = dict(metadata) if metadata else None
-            done = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
+            try:
+                done = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError) as error:
+                # The library has tried again: the first try may have been carried out and its answer lost.
+                found = self.get(key) if _RETRIED in str(error) else None
+                if found is None or found.data != data:
+                    raise
+                return found.etag
             return done["e_tag"] or ""
 
     def exists(self, key: str) -> bool:

@@ -21,6 +21,8 @@ class Place:
     instance_type: str | None = None
     region: str | None = None
     price_per_hour: float | None = None
+    ttl_s: float | None = None
+    """Seconds after which a machine launched for the job powers itself off, if the job says nothing else."""
     own_machine: bool = False
     """Whether a machine is launched for this job alone."""
 
@@ -60,8 +62,8 @@ class Target(Protocol):
             It could not be run.
         """
 
-    def withdraw(self, job_id: str) -> None:
-        """End what was launched for a job that has not begun."""
+    def withdraw(self, job_id: str, attempt: int) -> None:
+        """End what was launched for an attempt that has not begun."""
 
     def revive(self, spec: JobSpec, status: Status) -> None:
         """Start a runner once more on the machine where one has fallen silent: it saves what the other has left.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
     from runctl_jupyter.orchestration.instances.instances import Instances
-    from runctl_jupyter.orchestration.model import LaunchPlan
+    from runctl_jupyter.orchestration.model import Instance, LaunchPlan
     from runctl_jupyter.orchestration.storage.bucket import BucketStore
     from runctl_jupyter.run_record import JobSpec, Status
 
@@ -49,7 +49,8 @@ class Ec2Target:
             return Place(instance.id, instance.instance_type, region, instance.price_per_hour)
         wanted = self._instances.launcher.check_type(instance_type or self._settings.instance_type)
         price = on_demand_price(wanted.name, region)
-        return Place(None, wanted.name, region, price.per_hour if price else None, own_machine=True)
+        ttl_s = float(self._settings.ttl)
+        return Place(None, wanted.name, region, price.per_hour if price else None, ttl_s, own_machine=True)
 
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
         """Return what would be launched; see `Target.plan`."""
@@ -101,9 +102,9 @@ class Ec2Target:
                 "The machine needs python3 and a way to S3; try again, or use another machine.",
             )
 
-    def withdraw(self, job_id: str) -> None:
+    def withdraw(self, job_id: str, attempt: int) -> None:
         """End the machine launched for a job that has not begun; see `Target.withdraw`."""
-        instance = self._instances.of_job(job_id)
+        instance = self._instances.of_job(job_id, attempt)
         if instance is not None:
             self._instances.terminate(instance.id, force=True)
 
@@ -114,7 +115,10 @@ class Ec2Target:
     def verdict(self, job_id: str, status: Status) -> Cause | None:
         """Ask EC2 what became of a silent job's machine; see `Target.verdict`."""
         try:
-            instance = self._instances.get(status.instance_id) if status.instance_id else self._instances.of_job(job_id)
+            if status.instance_id:
+                instance: Instance | None = self._instances.get(status.instance_id)
+            else:
+                instance = self._instances.of_job(job_id, status.attempt)
         except InstanceNotFound:
             return Cause("machine", f"instance {status.instance_id} is gone; EC2 does not know it any more")
         if instance is None or instance.state not in _GONE:

@@ -71,7 +71,7 @@ class LocalTarget:
         )
         return done.stdout
 
-    def withdraw(self, job_id: str) -> None:
+    def withdraw(self, job_id: str, attempt: int) -> None:
         """Nothing was launched; see `Target.withdraw`."""
 
     def verdict(self, job_id: str, status: Status) -> Cause | None:

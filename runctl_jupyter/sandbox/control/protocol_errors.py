@@ -54,7 +54,7 @@ def signature_error(error: SignatureError, protocol: str) -> ServiceError:
     """Say why a signature was refused in the words of the service's protocol."""
     reason = error.reason
     if protocol == "ec2":
-        if reason == SignatureError.EXPIRED:
+        if reason in (SignatureError.EXPIRED, SignatureError.SKEWED):
             return ServiceError("RequestExpired", "Request has expired.", 400)
         if reason == SignatureError.MISSING:
             return ServiceError("MissingParameter", "The request must contain the parameter AWSAccessKeyId", 400)
@@ -77,6 +77,9 @@ _SIGNATURE_ERRORS = {
             "InvalidToken", "The provided token is malformed or otherwise invalid.", 400
         ),
         SignatureError.EXPIRED: ServiceError("AccessDenied", "Request has expired", 403),
+        SignatureError.SKEWED: ServiceError(
+            "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large.", 403
+        ),
         SignatureError.MISMATCH: ServiceError("SignatureDoesNotMatch", _MISMATCH, 403),
     },
     "json": {
@@ -84,6 +87,7 @@ _SIGNATURE_ERRORS = {
         SignatureError.UNKNOWN_KEY: ServiceError("UnrecognizedClientException", _INVALID_TOKEN),
         SignatureError.BAD_TOKEN: ServiceError("UnrecognizedClientException", _INVALID_TOKEN),
         SignatureError.EXPIRED: ServiceError("InvalidSignatureException", "Signature expired"),
+        SignatureError.SKEWED: ServiceError("InvalidSignatureException", "Signature expired"),
         SignatureError.MISMATCH: ServiceError("InvalidSignatureException", _MISMATCH),
     },
     "query": {
@@ -93,6 +97,7 @@ _SIGNATURE_ERRORS = {
         SignatureError.UNKNOWN_KEY: ServiceError("InvalidClientTokenId", _INVALID_TOKEN, 403),
         SignatureError.BAD_TOKEN: ServiceError("InvalidClientTokenId", _INVALID_TOKEN, 403),
         SignatureError.EXPIRED: ServiceError("RequestExpired", "Request has expired", 400),
+        SignatureError.SKEWED: ServiceError("SignatureDoesNotMatch", "Signature expired", 403),
         SignatureError.MISMATCH: ServiceError("SignatureDoesNotMatch", _MISMATCH, 403),
     },
 }  # fmt: skip

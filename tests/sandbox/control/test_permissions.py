@@ -67,7 +67,7 @@ def test_a_changed_request_is_refused(change: dict[str, str], reason: str) -> No
 
 
 def test_an_old_request_is_refused() -> None:
-    assert refusal(SIGNED, NOW + timedelta(minutes=16)) == SignatureError.EXPIRED
+    assert refusal(SIGNED, NOW + timedelta(minutes=16)) == SignatureError.SKEWED
 
 
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"

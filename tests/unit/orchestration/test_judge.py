@@ -45,7 +45,7 @@ class Machine:
     def runner_is_gone(self, job_id: str, status: Status) -> bool:
         return self.keeper_gone
 
-    def withdraw(self, job_id: str) -> None:
+    def withdraw(self, job_id: str, attempt: int) -> None:
         raise AssertionError
 
     def verdict(self, job_id: str, status: Status) -> Cause | None:

@@ -1,0 +1,65 @@
+"""Which failures of a launch are tried again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from runctl_jupyter.orchestration.aws.ec2 import Ec2
+from runctl_jupyter.orchestration.aws.session import AwsSession
+from runctl_jupyter.orchestration.errors import AwsRefused, LaunchRefused, RunctlError
+
+REQUEST = {"InstanceType": "m5.large", "ClientToken": "t"}
+
+
+class Account:
+    """Fails as told, launches one machine after that."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.requests: list[dict[str, Any]] = []
+        self.launcher = self.ec2 = self
+
+    def run_instances(self, **request: Any) -> dict[str, Any]:
+        self.requests.append(request)
+        if self.failures:
+            raise self.failures.pop(0)
+        return {"Instances": [{"InstanceId": "i-1"}]}
+
+    def describe_instances(self, **_: Any) -> dict[str, Any]:
+        return {"Reservations": [{"Instances": [{"InstanceId": "i-1"}]}]}
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "told to"}}, "RunInstances")
+
+
+def ec2(account: Account) -> Ec2:
+    return Ec2(cast(AwsSession, SimpleNamespace(launcher=account, ec2=account)))
+
+
+def test_what_passes_is_tried_again_with_the_same_token() -> None:
+    account = Account(refusal("RequestLimitExceeded"), ConnectionClosedError(endpoint_url="http://ec2"))
+    assert ec2(account).run(REQUEST)["InstanceId"] == "i-1"
+    assert account.requests == [REQUEST] * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("InsufficientInstanceCapacity", LaunchRefused), ("InvalidParameterValue", RunctlError)]
+)
+def test_a_refusal_is_told_at_once(code: str, error: type[RunctlError]) -> None:
+    account = Account(refusal(code))
+    with pytest.raises(error, match=code):
+        ec2(account).run(REQUEST)
+    assert len(account.requests) == 1
+
+
+def test_it_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    account = Account(*[refusal("RequestLimitExceeded")] * 100)
+    with pytest.raises(AwsRefused, match="RequestLimitExceeded"):
+        ec2(account).run(REQUEST)
+    assert 1 < len(account.requests) < 20
