@@ -32,7 +32,7 @@ from runctl_jupyter.run_record.schemas import (
     Status,
     StoredValue,
 )
-from runctl_jupyter.run_record.states import JobState
+from runctl_jupyter.run_record.states import ATTEMPT_IS_KEPT, JobState
 from runctl_jupyter.run_record.store import (
     NotFound,
     PreconditionFailed,
@@ -43,6 +43,7 @@ from runctl_jupyter.run_record.store import (
 from runctl_jupyter.run_record.times import from_iso, now, to_iso
 
 __all__ = [
+    "ATTEMPT_IS_KEPT",
     "AttemptKeys",
     "AttemptPlan",
     "Cause",

@@ -8,6 +8,7 @@ on the machine, where nothing can be installed first.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -57,6 +58,8 @@ _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 
 def _build(kind: Any, value: Any, where: str) -> Any:
     """Build `kind` from JSON, checking types; `where` names the place in messages."""
+    if kind is str or kind is int:  # most are, and a tree has many thousands of them
+        return _expect(kind, value, where)
     origin = typing.get_origin(kind)
     if origin in _UNIONS:
         if value is None:
@@ -79,14 +82,20 @@ def _build(kind: Any, value: Any, where: str) -> Any:
 
 
 def _build_dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(kind)
     found = {}
-    for each in dataclasses.fields(kind):
+    for each, hint in _fields(kind):
         if each.name in value:
-            found[each.name] = _build(hints[each.name], value[each.name], f"{where}.{each.name}")
+            found[each.name] = _build(hint, value[each.name], f"{where}.{each.name}")
         elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise ValueError(f"{where} lacks {each.name!r}")
     return kind(**found)
+
+
+@functools.cache
+def _fields(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
+    """Return fields and their types; finding out the types takes longer than building an object."""
+    hints = typing.get_type_hints(kind)
+    return [(each, hints[each.name]) for each in dataclasses.fields(kind)]
 
 
 def _expect(kind: Any, value: Any, where: str) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+ATTEMPT_IS_KEPT = 3
+"""Exit code of a runner that is started where another one looks after the attempt already."""
+
 
 class JobState(str, Enum):
     """A job's state; the value is the word shown everywhere."""

@@ -17,7 +17,7 @@ from runctl_jupyter.run_record import Cause, JobState, StoreError, now, to_iso
 from runctl_jupyter.runner.detach import DetachFailed, detach, entry
 from runctl_jupyter.runner.diagnostics import Diagnostics
 from runctl_jupyter.runner.folders import RootFolders
-from runctl_jupyter.runner.keeper import AlreadyKept, Keeper
+from runctl_jupyter.runner.keeper import AlreadyKept, Keeper, is_kept
 from runctl_jupyter.runner.opening import open_machine, run_attempt
 from runctl_jupyter.runner.stops import StopReason, StopSignal
 from runctl_jupyter.runner.supervisor import Outcome
@@ -34,6 +34,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     root = RootFolders(options.root.absolute())
     folders = root.attempt(options.job, options.attempt)
     if options.detach:
+        if is_kept(folders.base):
+            sys.stdout.write("a runner looks after this attempt already\n")
+            return Outcome.NOT_CLAIMED
         try:
             pid = detach(argv, options.job, options.attempt, folders.runner_log)
         except DetachFailed as error:

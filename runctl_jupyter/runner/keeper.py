@@ -23,6 +23,7 @@ from runctl_jupyter.runner.processes import become_subreaper, call_this, kept_by
 MOST_RESTARTS = 5
 """A runner that is killed more often is told to end the job: something on this machine does not want it."""
 _PAUSE_S = 0.2
+_LOCK = "keeper.lock"
 
 Work = Callable[[int], int]
 """Runs the attempt in a process of its own; is told how many runners came before, returns the exit code."""
@@ -52,7 +53,7 @@ class Keeper:
 
     def __init__(self, base: Path, pipe: Path) -> None:
         base.mkdir(parents=True, exist_ok=True)
-        self._lock = (base / "keeper.lock").open("ab")
+        self._lock = (base / _LOCK).open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -112,6 +113,18 @@ class Keeper:
                 os.kill(self._runner, number)
             except ProcessLookupError:
                 return  # it is just being replaced; the next one is asked again by whoever insists
+
+
+def is_kept(base: Path) -> bool:
+    """Return whether a keeper of the attempt with this folder lives on this machine."""
+    try:
+        with (base / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _return_code(status: int) -> int:

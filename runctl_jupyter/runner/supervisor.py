@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any, Optional
 
 from runctl_jupyter.run_record import (
+    ATTEMPT_IS_KEPT,
     Cause,
     Claim,
     JobState,
@@ -58,7 +59,7 @@ class Outcome(IntEnum):
     REPORTED = 0
     UNREPORTED = 1
     """The end could not be stored; it lies in ``state.json``."""
-    NOT_CLAIMED = 3
+    NOT_CLAIMED = ATTEMPT_IS_KEPT
     """Another runner has the attempt."""
     ENDED_ELSEWHERE = 4
     """Somebody else has written the attempt's end, e.g. ``lost``."""

@@ -24,7 +24,8 @@ def judge(record: JobRecord, target: Target, seen: Seen) -> bool:
 
     A heartbeat that is late makes us ask what the machine says. Machine gone: ``interrupted``, at once. Machine there
     but silent beyond the deadline: a runner is started there once more, which saves logs and checkpoints that the
-    silent one has left, and says how it was. Silent still: ``lost``.
+    silent one has left, and says how it was; or it turns out that one is there and cannot reach the store. Else:
+    ``lost``.
     """
     status = seen.status
     if status.state.ended:
@@ -42,25 +43,28 @@ def judge(record: JobRecord, target: Target, seen: Seen) -> bool:
         return silent_s > _UNCLAIMED_S and record.end(seen, JobState.LOST, Cause("launch", message))
     if not (silent_s > pacing.deadline_s or target.runner_is_gone(seen.spec.id, status)):
         return False
-    revived_s = _revived(record, target, seen)
-    if revived_s is None or revived_s < pacing.deadline_s:
+    if _may_come_back(record, target, seen):
         return False
     message = f"no heartbeat for {silent_s:.0f} s, though its machine has not ended"
     return record.end(seen, JobState.LOST, Cause("machine", message))
 
 
-def _revived(record: JobRecord, target: Target, seen: Seen) -> float | None:
-    """Return how many seconds ago the runner was started once more; None when that is done only now."""
+def _may_come_back(record: JobRecord, target: Target, seen: Seen) -> bool:
+    """Start a runner once more, or ask again whether one is there; False when that has been tried to the end."""
     key = AttemptKeys(seen.spec.id, seen.attempt).revival
+    asked, stamp = None, to_iso(now()).encode()
     with suppress(NotFound):
-        made = record.store.get(key)
-        return (now() - (made.modified or from_iso(made.data.decode()))).total_seconds()
+        asked = record.store.get(key)
+        if (now() - (asked.modified or from_iso(asked.data.decode()))).total_seconds() < seen.spec.pacing.deadline_s:
+            return True
     try:
-        record.store.put(key, to_iso(now()).encode(), create_only=True)
+        etag = None if asked is None else asked.etag
+        record.store.put(key, stamp, create_only=asked is None, if_etag=etag)
+        lives = target.revive(seen.spec, seen.status)
     except PreconditionFailed:
-        return None  # another client does it
-    try:
-        target.revive(seen.spec, seen.status)
+        return True  # another client does it
     except RunctlError as error:
         _log.info("no runner could be started for job %s: %s", seen.spec.id, error.what)
-    return None
+        lives = False
+    # The first time, what was started has a deadline's time to be heard.
+    return lives or asked is None

@@ -65,8 +65,13 @@ class Target(Protocol):
     def withdraw(self, job_id: str, attempt: int) -> None:
         """End what was launched for an attempt that has not begun."""
 
-    def revive(self, spec: JobSpec, status: Status) -> None:
+    def revive(self, spec: JobSpec, status: Status) -> bool:
         """Start a runner once more on the machine where one has fallen silent: it saves what the other has left.
+
+        Returns
+        -------
+        bool
+            Whether none was needed: one looks after the job, and only cannot be heard.
 
         Raises
         ------

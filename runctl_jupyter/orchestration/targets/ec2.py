@@ -11,7 +11,7 @@ from runctl_jupyter.orchestration.instances.launch import Wish
 from runctl_jupyter.orchestration.targets.base import Place
 from runctl_jupyter.orchestration.targets.bootstrap import bootstrap_script
 from runctl_jupyter.orchestration.targets.bundle import publish
-from runctl_jupyter.run_record import Cause, blob_key
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, blob_key
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -73,10 +73,9 @@ class Ec2Target:
         )
         return str(self._instances.launcher.launch(wish, script)["InstanceId"])
 
-    def revive(self, spec: JobSpec, status: Status) -> None:
+    def revive(self, spec: JobSpec, status: Status) -> bool:
         """Start the runner once more, by Run Command; see `Target.revive`."""
-        if status.instance_id is not None:
-            self._run(status.instance_id, self._script(spec, status.attempt))
+        return status.instance_id is not None and self._run(status.instance_id, self._script(spec, status.attempt))
 
     def probe(self, place: Place, script: str) -> str | None:
         """Run the script by Run Command; see `Target.probe`."""
@@ -92,15 +91,17 @@ class Ec2Target:
             arguments += ["--endpoint", endpoint]
         return bootstrap_script(url, sha, arguments)
 
-    def _run(self, instance_id: str, script: str) -> None:
+    def _run(self, instance_id: str, script: str) -> bool:
+        """Start the runner on an instance; return whether one is there already."""
         result = self._ssm.run(instance_id, script, timeout=_COMMAND_S)
-        if result.status != "Success":
+        if result.status != "Success" and result.exit_code != ATTEMPT_IS_KEPT:
             said = (result.stderr or result.stdout).strip().splitlines()
             raise LaunchRefused(
                 f"The runner could not be started on {instance_id} "
                 f"({result.status}, exit code {result.exit_code}): {said[-1] if said else 'it printed nothing'}",
                 "The machine needs python3 and a way to S3; try again, or use another machine.",
             )
+        return result.exit_code == ATTEMPT_IS_KEPT
 
     def withdraw(self, job_id: str, attempt: int) -> None:
         """End the machine launched for a job that has not begun; see `Target.withdraw`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
 from runctl_jupyter.orchestration.targets.base import Place
-from runctl_jupyter.run_record import Cause, Claim, JobKeys, NotFound
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, Claim, JobKeys, NotFound
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.model import LaunchPlan
@@ -49,20 +49,25 @@ class LocalTarget:
 
     def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
         """Start the runner as a detached process; see `Target.start`."""
+        self._start(spec, attempt)
+        return None
+
+    def _start(self, spec: JobSpec, attempt: int) -> bool:
+        """Start the runner; return whether one is there already."""
         command = [sys.executable, "-m", "runctl_jupyter.runner", "--record", self._store.uri]
         command += ["--job", spec.id, "--attempt", str(attempt), "--root", str(self._root), "--detach"]
         done = subprocess.run(command, env=_environ(), capture_output=True, text=True, timeout=_START_S, check=False)
-        if done.returncode != 0:
+        if done.returncode not in (0, ATTEMPT_IS_KEPT):
             said = done.stderr.strip().splitlines()
             raise LaunchRefused(
                 f"The runner did not start: {said[-1] if said else f'exit code {done.returncode}'}.",
                 f"See what lies in {self._root}.",
             )
-        return None
+        return done.returncode == ATTEMPT_IS_KEPT
 
-    def revive(self, spec: JobSpec, status: Status) -> None:
+    def revive(self, spec: JobSpec, status: Status) -> bool:
         """Start the runner once more; see `Target.revive`."""
-        self.start(spec, status.attempt, Place())
+        return self._start(spec, status.attempt)
 
     def probe(self, place: Place, script: str) -> str | None:
         """Run the script here; see `Target.probe`."""

@@ -26,6 +26,7 @@ class Machine:
     asked: list[str] = field(default_factory=list)
     revived: int = 0
     keeper_gone: bool = False
+    kept: bool = False
 
     def check(self, on: str | None, instance_type: str | None) -> Place:
         raise AssertionError
@@ -39,8 +40,9 @@ class Machine:
     def probe(self, place: Place, script: str) -> str | None:
         raise AssertionError
 
-    def revive(self, spec: JobSpec, status: Status) -> None:
+    def revive(self, spec: JobSpec, status: Status) -> bool:
         self.revived += 1
+        return self.kept
 
     def runner_is_gone(self, job_id: str, status: Status) -> bool:
         return self.keeper_gone
@@ -105,6 +107,17 @@ def test_silence_beyond_the_deadline_starts_a_runner_once_more_and_then_is_lost(
     assert machine.revived == 1
     age(record, AttemptKeys("j", 1).revival, 61)
     assert judge(record, machine, running(record, 122))
+    assert record.look("j").status.state is JobState.LOST
+
+
+def test_a_runner_that_is_there_and_cannot_be_heard_is_not_lost(record: JobRecord) -> None:
+    machine = Machine(None, kept=True)
+    for times in range(1, 4):
+        assert not judge(record, machine, running(record, 61.0 * times))
+        assert machine.revived == times
+        age(record, AttemptKeys("j", 1).revival, 61)
+    machine.kept = False
+    assert judge(record, machine, running(record, 300))
     assert record.look("j").status.state is JobState.LOST
 
 

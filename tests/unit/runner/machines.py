@@ -62,9 +62,10 @@ class Machine:
         self.store.put(JobKeys(job_id).spec, spec.to_json())
         return spec
 
-    def start(self, job_id: str = "job-1", **env: str) -> subprocess.Popen[bytes]:
+    def start(self, job_id: str = "job-1", *, detach: bool = False, **env: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "runctl_jupyter.runner", "--record", str(self.store.root)]
         command += ["--job", job_id, "--attempt", "1", "--root", str(self.root)]
+        command += ["--detach"] if detach else []
         with self.log.open("ab") as out:
             process = subprocess.Popen(
                 command, env={**os.environ, "RUNCTL_PYTHON": sys.executable, **env}, stdout=out, stderr=out

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runctl_jupyter.run_record import AttemptKeys, JobState, Status
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, AttemptKeys, JobState, Status
 from tests.unit.runner.machines import Machine, until
 
 LINES = 400
@@ -136,6 +136,14 @@ def test_a_second_runner_on_the_machine_changes_nothing(machine: Machine) -> Non
     assert machine.start().wait(20) == 3
     assert end_of(machine, first).exit_code == 7
     assert machine.output() == EXPECTED
+
+
+def test_whoever_starts_a_runner_learns_that_there_is_one(machine: Machine) -> None:
+    machine.spec("import time\nprint('ready', flush=True)\ntime.sleep(300)")
+    machine.start()
+    until(lambda: b"ready\n" in machine.stream())
+    assert machine.start(detach=True).wait(20) == ATTEMPT_IS_KEPT
+    assert machine.output() == b"ready\n"
 
 
 def test_a_runner_killed_again_and_again_gives_up_in_words(machine: Machine) -> None:
