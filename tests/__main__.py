@@ -10,6 +10,7 @@ fails. The last line counts the tests of all stages; the exit status is 0 only w
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import pwd
 import shutil
@@ -31,6 +32,9 @@ STAGE_MARK = "RUNCTL_TESTS_STAGE"
 """Variable that marks every process of a stage, so that those left behind are found."""
 
 WORKERS = str(min(2, os.cpu_count() or 1))
+TORCH = "torch==2.13.0"
+WAITING = ("-n", "4")
+"""These tests wait for most of their time, for faults to pass and deadlines to end."""
 ISOLATED_TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "unshare")
 END_GRACE_S = 5.0
 
@@ -107,6 +111,30 @@ STAGES = (
         env={"RUNCTL_TEST_MODE": "isolated"},
         isolated=True,
     ),
+    Stage(
+        "faults-plain",
+        "kills, power, S3 that fails: nothing lost, doubled or misreported",
+        tests="faults",
+        options=WAITING,
+        env={"RUNCTL_TEST_MODE": "plain"},
+        ordinary_user=True,
+    ),
+    Stage(
+        "faults-isolated",
+        "the same, with full disks and machines that lose their network",
+        tests="faults",
+        options=WAITING,
+        env={"RUNCTL_TEST_MODE": "isolated"},
+        isolated=True,
+    ),
+    Stage(
+        "torch",
+        "tensors and their files, with PyTorch as it is for the CPU",
+        # On a person's computer PyTorch is theirs to choose; with CI set it is installed.
+        commands=(Command(("pip", "install", "-q", TORCH)),) if os.environ.get("CI") else (),
+        tests="torch",
+        own_home=False,
+    ),
     Stage("packaging", "the wheel, built without node and installed", tests="packaging", own_home=False),
 )
 
@@ -144,6 +172,8 @@ def unmet_need(stage: Stage, account: Account | None) -> str | None:
     """Say why a stage cannot run here, or return None."""
     if stage.tests and not list((ROOT / "tests" / stage.tests).rglob("test_*.py")):
         return f"tests/{stage.tests} has no tests"
+    if stage.name == "torch" and not stage.commands and importlib.util.find_spec("torch") is None:
+        return f"needs PyTorch: pip install {TORCH}"
     if stage.isolated:
         if sys.platform != "linux" or os.geteuid() != 0:
             return "needs root on Linux"

@@ -120,10 +120,10 @@ def is_kept(base: Path) -> bool:
     try:
         with (base / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:
+        return False  # there is no such file: none has ever been, or whoever starts one will be told why it cannot be
     return False
 
 

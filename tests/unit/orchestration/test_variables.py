@@ -137,7 +137,6 @@ def test_plain_values_need_nothing(tmp_path: Path) -> None:
 
 
 def test_formats_need_their_libraries(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     asked = needs(packed(tmp_path, df=pd.DataFrame({"a": [1]}), array=np.zeros(1)))
     assert asked.modules == ["numpy", "pandas", "pyarrow"]
     check_needs(asked, None)
