@@ -8,6 +8,7 @@ import sys
 import termios
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -19,6 +20,7 @@ _STEADY_S = 0.01
 _FIRST_GATHER_S, _LONGEST_GATHER_S = 0.01, 0.05
 """Output that is waited for no longer than `_STEADY_S` comes steadily. It is gathered, for a wake-up costs more than a
 line: a thousand lines a second are read twenty times, but a table of ten lines is not kept waiting."""
+_AFTER_ERROR_S = 1.0
 _BURST_BYTES_S = 20e6
 """A program that suddenly prints as fast as this still finds room in its pipe."""
 
@@ -86,8 +88,12 @@ class OutputPipe:
         with os.fdopen(self._reading, "rb", buffering=0):
             while True:
                 asked = time.monotonic()
-                if not self._take(self._reading):
-                    return
+                try:
+                    if not self._take(self._reading):
+                        return
+                except Exception:  # noqa: BLE001 - a script must not be stopped by a pipe that nobody empties
+                    traceback.print_exc(file=sys.stderr)
+                    time.sleep(_AFTER_ERROR_S)
                 if time.monotonic() - asked > _STEADY_S:
                     gather_s = _FIRST_GATHER_S
                 elif _waiting(self._reading) < plenty:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Optional
+from typing import Any, Optional
 
 from runctl_jupyter.run_record import Cause, JobState, Status
 from runctl_jupyter.runner.attempt import Attempt, End
@@ -14,6 +14,7 @@ from runctl_jupyter.runner.keeper import MOST_RESTARTS
 from runctl_jupyter.runner.processes import descendants, reap, send_and_wait, with_variables
 
 _LEFTOVER_GRACE_S = 10.0
+_COUNTS = ("log_chunks", "log_bytes", "checkpoint_count", "output_count", "output_bytes")
 
 
 class Before(Enum):
@@ -39,6 +40,8 @@ class Succession:
     """`time.monotonic` of the attempt's beginning."""
     known_chunks: Optional[int]
     """Log chunks known to be stored; None when the log begins."""
+    known: Optional[Status]
+    """The last status of the runner before, as far as the disk has it."""
     script: Optional[StartedScript]
     end: End
     """The end to report when the script is given up."""
@@ -60,9 +63,25 @@ class Succession:
             identity.runner_id,
             identity.began if same_boot else time.monotonic(),
             (known.log_chunks if known else 0) if again else None,
+            known,
             script,
             _end_known(known) or _given_up(restarts, same_boot=same_boot),
         )
+
+    def first_status(self, first: Status) -> Status:
+        """Return the status to begin with, given that of an attempt which begins: readers shall see no step back."""
+        script, before = self.script, self.before
+        if script is None or before is Before.PREPARED:
+            return first
+        phase = "training" if before is Before.STARTED else "saving"
+        return replace(first, state=JobState.RUNNING, phase=phase, started_at=script.started_at)
+
+    def at_least(self, measured: dict[str, Any]) -> dict[str, Any]:
+        """Return what this runner has counted, or the runner before had: it takes a moment to find that again."""
+        if self.known is None:
+            return measured
+        counts = {name: max(measured[name], getattr(self.known, name)) for name in _COUNTS}
+        return {**measured, **counts}
 
     def end_leftovers(self) -> None:
         """End what the attempt's former runners have left on this machine."""

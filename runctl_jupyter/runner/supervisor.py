@@ -148,6 +148,7 @@ class Supervisor:
             instance_id=self._instance_id,
             claimed_at=claim.claimed_at,
         )
+        first = self._succession.first_status(first)
         self._board = StatusBoard(self._store, self._attempt.keys, first, self._measure, self._folders.state)
         self._heartbeat = Periodic("heartbeat", lambda: pacing.heartbeat_s, self._beat)
         save_s = self._attempt.patience.save_when_stopped_s
@@ -167,7 +168,7 @@ class Supervisor:
 
     def _measure(self) -> dict[str, Any]:
         chunks, size = self._log.stored
-        return {
+        measured = {
             "log_chunks": chunks,
             "log_bytes": size,
             "checkpoint_count": self._checkpoints.count if self._checkpoints else 0,
@@ -175,6 +176,7 @@ class Supervisor:
             "output_bytes": self._outputs.bytes if self._outputs else 0,
             "cost_usd": cost_usd(self._spec.price_per_hour, time.monotonic() - self._claimed_at),
         }
+        return self._succession.at_least(measured)
 
     def _beat(self) -> None:
         try:

@@ -195,7 +195,8 @@ class Jobs:
 def _elapsed(job: Job) -> str:
     if job.started_at is None:
         return ""
-    return duration_text(((job.ended_at or now()) - job.started_at).total_seconds())
+    # A machine's clock may have been put back meanwhile.
+    return duration_text(max(0.0, ((job.ended_at or now()) - job.started_at).total_seconds()))
 
 
 def _state(job: Job) -> str:
