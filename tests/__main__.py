@@ -93,7 +93,13 @@ STAGES = (
         ),
         own_home=False,
     ),
-    Stage("unit", "no process, no network", tests="unit", options=("-n", WORKERS)),
+    Stage("unit", "engine, doors and record, without machines", tests="unit", options=("-n", WORKERS)),
+    Stage(
+        "runner",
+        "what runs on the machine: real processes, real installs, an S3 that misbehaves",
+        tests="runner",
+        options=("-n", WORKERS),
+    ),
     Stage(
         "sandbox-plain",
         "real processes, as an ordinary user",

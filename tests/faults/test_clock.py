@@ -31,9 +31,9 @@ from tests.faults.training import (
     objects_under,
     run_on,
 )
+from tests.runner.machines import QUICK, Machine, until
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
-from tests.unit.runner.machines import QUICK, Machine, until
 
 HOUR = timedelta(hours=1)
 JUMPS = ("+3600", "-3600")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from runctl_jupyter.orchestration import Instance, Job, Runctl
+from tests.runner.test_environment import locked_project, wheel
 from tests.sandbox.conftest import Boto
 from tests.sandbox.doors.conftest import Terminal
 from tests.sandbox.engine.conftest import Engine
 from tests.sandbox.engine.running import end_of, printed, said, stored, succeeded, terminal
-from tests.unit.runner.test_environment import locked_project, wheel
 
 __all__ = ["terminal"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from runctl_jupyter.orchestration import Instance
 from runctl_jupyter.sandbox.connection import Connection
+from tests.runner.test_environment import wheel
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
 from tests.sandbox.engine.running import BUCKET, Downloads, printed, said, stored, succeeded
-from tests.unit.runner.test_environment import wheel
 
 JOBS, OBJECTS = 8, 40
 SCRIPT = """\

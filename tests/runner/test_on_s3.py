@@ -33,8 +33,8 @@ from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
 from runctl_jupyter.runner.spot import SpotWatch
 from runctl_jupyter.runner.stops import StopSignal
-from tests.unit.runner.machines import QUICK, until
-from tests.unit.runner.services import BUCKET, Front, Metadata, hang_up, lose_answer, refuse, s3_behind_front, serve
+from tests.runner.machines import QUICK, until
+from tests.runner.services import BUCKET, Front, Metadata, hang_up, lose_answer, refuse, s3_behind_front, serve
 
 KEYS = AttemptKeys("job-1", 1)
 SAVER = """

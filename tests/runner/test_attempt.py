@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from runctl_jupyter.run_record import AttemptKeys, Cause, JobKeys, JobState, Limits, PreconditionFailed, Status
-from tests.unit.runner.machines import Machine, until
+from tests.runner.machines import Machine, until
 
 PIDS = "import os; open('pids', 'a').write(f'{os.getpid()}\\n')\n"
 SLEEPER = PIDS + "import time; print('ready', flush=True); time.sleep(300)\n"

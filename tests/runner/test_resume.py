@@ -24,7 +24,7 @@ from runctl_jupyter.runner.resume import ResumeError, candidates_for_resume, fet
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
 from runctl_jupyter.runner.stops import Stopped, StopReason, StopSignal
-from tests.unit.runner.services import BUCKET, Front
+from tests.runner.services import BUCKET, Front
 
 KEYS = Credentials("AKID", "secret", "token")
 JOB = "job-1"

@@ -19,8 +19,8 @@ from runctl_jupyter.runner.files import FileChanged, FolderFiles, StoredFile
 from runctl_jupyter.runner.outputs import OutputUploader
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
-from tests.unit.runner.machines import until
-from tests.unit.runner.services import BUCKET, s3_behind_front
+from tests.runner.machines import until
+from tests.runner.services import BUCKET, s3_behind_front
 
 PREFIX = "jobs/job-1/outputs/"
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from runctl_jupyter.run_record import AttemptKeys, JobKeys, JobState, LatestCheckpoint, Limits
 from runctl_jupyter.runner.checkpoint_files import candidates, is_whole, step_and_metrics
-from tests.unit.runner.machines import Machine, until
+from tests.runner.machines import Machine, until
 
 HEAD = "import os, pathlib, sys, time\nd = pathlib.Path(os.environ['RUNCTL_CHECKPOINT_DIR'])\n"
 

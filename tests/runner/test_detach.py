@@ -11,7 +11,7 @@ import psutil
 
 from runctl_jupyter.run_record import JobState
 from runctl_jupyter.runner.detach import unit_command, unit_name
-from tests.unit.runner.machines import Machine, until
+from tests.runner.machines import Machine, until
 
 
 def command(machine: Machine) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from runctl_jupyter.runner.environment import ScriptPython
 from runctl_jupyter.runner.imds import Imds
 from runctl_jupyter.runner.packages import resolved_environment
-from tests.unit.runner.services import Metadata, serve
+from tests.runner.services import Metadata, serve
 
 
 def distribution(folder: Path, name: str, version: str) -> None:

@@ -25,7 +25,7 @@ from runctl_jupyter.runner.folders import RootFolders
 from runctl_jupyter.runner.log import JobLog
 from runctl_jupyter.runner.requirements import find_requirements
 from runctl_jupyter.runner.stops import StopSignal
-from tests.unit.runner.machines import Machine, until
+from tests.runner.machines import Machine, until
 
 NEEDS = "import tinypkg; print('tinypkg', tinypkg.VERSION)"
 

@@ -19,7 +19,7 @@ from runctl_jupyter.runner.files import FileChanged, put_verified
 from runctl_jupyter.runner.imds import Imds
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
-from tests.unit.runner.services import (
+from tests.runner.services import (
     BUCKET,
     Fault,
     Front,

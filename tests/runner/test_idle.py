@@ -30,7 +30,7 @@ from runctl_jupyter.runner.activity import (
 from runctl_jupyter.runner.idle import IdleWatch
 from runctl_jupyter.runner.idle_guard import MachineWatch, below, logged_in, visitor_by_command
 from runctl_jupyter.runner.stops import StopSignal
-from tests.unit.runner.machines import until
+from tests.runner.machines import until
 
 DEV = """\
 Inter-|   Receive                            |  Transmit

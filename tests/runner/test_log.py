@@ -16,7 +16,7 @@ from runctl_jupyter.run_record import AttemptKeys, FolderStore, NotFound, Pacing
 from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, CHUNK_TIME, RUNNER
 from runctl_jupyter.runner.log import MOST_CHUNK_BYTES, JobLog
 from runctl_jupyter.runner.spool import Spool
-from tests.unit.runner.machines import until
+from tests.runner.machines import until
 
 KEYS = AttemptKeys("job", 1)
 QUICK = Pacing(flush_s=0.05, flush_quick_s=0.01)

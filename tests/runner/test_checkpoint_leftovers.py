@@ -9,7 +9,7 @@ from pathlib import Path
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, StoreError
 from runctl_jupyter.runner.checkpoints import CheckpointUploader
 from runctl_jupyter.runner.files import FolderFiles, StoredFile
-from tests.unit.runner.machines import until
+from tests.runner.machines import until
 
 KEYS = JobKeys("job-1")
 

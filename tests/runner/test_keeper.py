@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, AttemptKeys, JobState, Status
-from tests.unit.runner.machines import Machine, until
+from tests.runner.machines import Machine, until
 
 LINES = 400
 PRINTER = (

@@ -13,7 +13,7 @@ from runctl_jupyter.run_record import CheckpointManifest, JobKeys, LatestCheckpo
 from runctl_jupyter.runner.checkpoint_files import candidates, is_whole
 from runctl_jupyter.runner.checkpoints import CheckpointUploader
 from runctl_jupyter.runner.files import FolderFiles
-from tests.unit.runner.machines import until
+from tests.runner.machines import until
 
 KEYS = JobKeys("job-1")
 

@@ -23,7 +23,7 @@ from runctl_jupyter.runner.files import FolderFiles
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
 from runctl_jupyter.runner.stops import Stopped, StopReason, StopSignal
-from tests.unit.runner.services import BUCKET, Fault, Front, Quiet, hang_up, refuse
+from tests.runner.services import BUCKET, Fault, Front, Quiet, hang_up, refuse
 
 KEYS = Credentials("AKID", "secret", "token")
 STOP = StopReason(JobState.CANCELLED, Cause("user", "cancelled"), 1.0, 1.0)

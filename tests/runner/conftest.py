@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from runctl_jupyter.runner.backoff import Backoff
-from tests.unit.runner.machines import Machine
-from tests.unit.runner.services import Front, s3_behind_front
+from tests.runner.machines import Machine
+from tests.runner.services import Front, s3_behind_front
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from runctl_jupyter.run_record import StoreError
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.s3_listing import unfinished_uploads
-from tests.unit.runner.services import Fault, Front, hang_up, lose_answer, refuse
-from tests.unit.runner.test_upload import small_parts, store
+from tests.runner.services import Fault, Front, hang_up, lose_answer, refuse
+from tests.runner.test_upload import small_parts, store
 
 __all__ = ["small_parts", "store"]
 

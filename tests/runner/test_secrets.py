@@ -16,7 +16,7 @@ from runctl_jupyter.run_record.secrets import SecretNameError, is_secret_name, p
 from runctl_jupyter.runner.credentials import CredentialSource
 from runctl_jupyter.runner.secrets import SecretFailed, resolve_secrets
 from runctl_jupyter.runner.sigv4 import Credentials
-from tests.unit.runner.services import Fault, Front, Quiet, hang_up, lose_answer, s3_behind_front
+from tests.runner.services import Fault, Front, Quiet, hang_up, lose_answer, s3_behind_front
 
 VALUE = "s3cr3t-välue"
 OBJECT = {"user": "me", "password": VALUE, "port": 5432}

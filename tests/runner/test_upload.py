@@ -17,7 +17,7 @@ from runctl_jupyter.runner.files import FileChanged, put_verified
 from runctl_jupyter.runner.multipart import read_parts
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.sigv4 import Credentials
-from tests.unit.runner.services import BUCKET, Front, Quiet, hang_up, lose_answer, refuse
+from tests.runner.services import BUCKET, Front, Quiet, hang_up, lose_answer, refuse
 
 LEAST = 5 << 20
 """The least size that S3 takes for a part that is not the last."""
