@@ -41,6 +41,7 @@ _STEP = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep|e)[-_=]?
 _COUNTERS = ("step", "global_step", "epoch")
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
+Glance = frozenset[tuple[str, int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,28 @@ def candidates(folder: Path) -> list[Candidate]:
     """Return what may be a checkpoint below `folder`, the oldest first."""
     found = [(_written_at(each), each) for each in _walk(folder, folder)]
     return [each for at, each in sorted(found, key=lambda pair: pair[0]) if at > 0]
+
+
+def glance(folder: Path) -> Glance:
+    """Return what changes when anything below `folder` is written, at a small part of what `candidates` costs."""
+    found = set()
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            entries = os.scandir(waiting.pop())
+        except OSError:
+            continue  # gone, or never there
+        with entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        status = entry.stat()
+                        found.add((entry.path, status.st_ino, status.st_size, status.st_mtime_ns))
+                except OSError:
+                    continue  # gone meanwhile, or a link to nothing
+    return frozenset(found)
 
 
 def is_whole(candidate: Candidate) -> bool:

@@ -24,7 +24,15 @@ from runctl_jupyter.run_record import (
     to_iso,
 )
 from runctl_jupyter.runner.backoff import persist
-from runctl_jupyter.runner.checkpoint_files import Candidate, Fingerprint, candidates, is_whole, step_and_metrics
+from runctl_jupyter.runner.checkpoint_files import (
+    Candidate,
+    Fingerprint,
+    Glance,
+    candidates,
+    glance,
+    is_whole,
+    step_and_metrics,
+)
 from runctl_jupyter.runner.files import FileChanged, FileStore, put_verified, sha256_of, whole_file
 from runctl_jupyter.runner.periodic import Periodic
 from runctl_jupyter.runner.processes import descendants, written_files
@@ -85,6 +93,7 @@ class CheckpointUploader:
         self._periodic = Periodic("checkpoints", lambda: scan_s, self._look)
         self._lock = threading.RLock()
         self._seen: dict[str, _Sighting] = {}
+        self._all_stored_at: Optional[Glance] = None
         self._times: list[tuple[float, str]] = []  # when a stored checkpoint was first seen, and its time
         self._journal = journal
         self._half_written: set[tuple[int, int]] = set()
@@ -159,12 +168,17 @@ class CheckpointUploader:
         return _is_written(candidate, self._half_written) or not is_whole(candidate)
 
     def _look(self) -> None:
+        now = glance(self._folder)
+        if now == self._all_stored_at:
+            return
+        self._all_stored_at = now
         open_files: Optional[set[tuple[int, int]]] = None
         moment = time.monotonic()
         for candidate in candidates(self._folder):
             fingerprint = candidate.fingerprint()
             if fingerprint is None or fingerprint == self._stored.get(candidate.name):
                 continue
+            self._all_stored_at = None
             seen = self._seen.get(candidate.name)
             if seen is None or seen.fingerprint != fingerprint:
                 self._seen[candidate.name] = _Sighting(fingerprint, moment)

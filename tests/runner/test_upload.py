@@ -119,7 +119,8 @@ def test_a_file_that_is_cut_while_it_is_sent_is_told(front: Front, store: S3Stor
     front.faults = [None, cut, cut]
     with pytest.raises(FileChanged):
         store.put_file("f", source)
-    assert front.seen[-1][0] == "DELETE"
+    # A part that was on its way may be seen after it.
+    assert "DELETE" in [method for method, _ in front.seen]
 
 
 def test_an_older_object_is_not_taken_for_this_upload(front: Front, store: S3Store, tmp_path: Path) -> None:
