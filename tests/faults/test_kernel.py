@@ -170,6 +170,7 @@ def test_the_unchanged_cell_is_not_launched_again(
     cell = f"--on {machine.id} --name once\nimport time\nprint('begun', flush=True)\ntime.sleep(300)\n"
     first = open_kernel()
     first.run(f"%%runctl train {cell}", "cell-1")
+    wait_for(lambda: any(job.name == "once" for job in rc.jobs.list()), "the launch")
     wait_for(lambda: b"begun\n" in rc.jobs.get("once").logs().read(), "the first line")
     (job,) = [job for job in rc.jobs.list() if job.name == "once"]
     machines = {instance.id for instance in rc.instances.list(all=True)}

@@ -130,12 +130,16 @@ def test_keeper_and_runner_killed_then_the_next_saves_what_there_is(machine: Mac
 
 
 def test_a_second_runner_on_the_machine_changes_nothing(machine: Machine) -> None:
-    machine.spec(PRINTER)
+    go = machine.root.with_name("go")
+    machine.spec(
+        f"import os, time\nprint('begun', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    )
     first = machine.start()
-    until(lambda: b"line 5\n" in machine.stream())
-    assert machine.start().wait(20) == 3
-    assert end_of(machine, first).exit_code == 7
-    assert machine.output() == EXPECTED
+    until(lambda: b"begun\n" in machine.stream())
+    assert machine.start().wait(60) == ATTEMPT_IS_KEPT
+    go.touch()
+    assert end_of(machine, first).state is JobState.SUCCEEDED
+    assert machine.output() == b"begun\n"
 
 
 def test_whoever_starts_a_runner_learns_that_there_is_one(machine: Machine) -> None:

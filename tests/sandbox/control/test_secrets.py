@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.orchestration.targets.bundle import runner_bundle
 from runctl_jupyter.sandbox import service
+from runctl_jupyter.sandbox.connection import Connection
 from runctl_jupyter.sandbox.control.permissions import ServiceCall, needed
 from runctl_jupyter.sandbox.control.policies import Permission, allows, instance_role_policy, user_policy
 from tests.sandbox.conftest import Boto, client, sandbox_mode
@@ -152,7 +155,9 @@ def secrets_of_jobs(boto: Boto) -> Iterator[None]:
 
 
 RESOLVE = """#!/usr/bin/env python3
-import os, time
+import io, os, sys, tarfile, tempfile, time, urllib.request
+sys.path.insert(0, tempfile.mkdtemp())
+tarfile.open(fileobj=io.BytesIO(urllib.request.urlopen(BUNDLE).read())).extractall(sys.path[0])
 from runctl_jupyter.runner.credentials import credential_source
 from runctl_jupyter.runner.imds import Imds
 from runctl_jupyter.runner.secrets import SecretFailed, resolve_secrets
@@ -167,18 +172,30 @@ def resolve(value):
 """
 
 
-def test_a_machine_reads_the_secrets_of_its_jobs(shared: Account, machine: str, secrets_of_jobs: None) -> None:
+@pytest.fixture
+def resolve(sandbox: Connection) -> str:
+    """A script's beginning: the runner as it comes to a machine, which need not see this checkout."""
+    where = {"Bucket": "runctl-sandbox", "Key": "runctl/test/bundle"}
+    s3 = client(sandbox, "s3", config=Config(signature_version="s3v4"))
+    s3.put_object(Body=runner_bundle().data, **where)
+    url = s3.generate_presigned_url("get_object", Params=where)
+    return RESOLVE.replace("BUNDLE", repr(url))
+
+
+def test_a_machine_reads_the_secrets_of_its_jobs(
+    shared: Account, machine: str, resolve: str, secrets_of_jobs: None
+) -> None:
     names = ["ssm:/runctl/machine/key", "secretsmanager:runctl/machine/db#password"]
-    seen = shared.run(machine, RESOLVE + "".join(f"resolve({name!r})\n" for name in names))
+    seen = shared.run(machine, resolve + "".join(f"resolve({name!r})\n" for name in names))
     assert seen["StandardOutputContent"].splitlines() == [f"{{'VARIABLE': <secret>}} {VALUE}"] * 2, seen
 
 
-def test_a_machine_reads_no_others(shared: Account, machine: str) -> None:
+def test_a_machine_reads_no_others(shared: Account, machine: str, resolve: str) -> None:
     public = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
     names = [f"ssm:{public}", "secretsmanager:other/db", "ssm:/runctl/machine/none", "secretsmanager:runctl/none"]
-    seen = shared.run(machine, RESOLVE + "".join(f"resolve({name!r})\n" for name in names))
+    seen = shared.run(machine, resolve + "".join(f"resolve({name!r})\n" for name in names))
     lines = seen["StandardOutputContent"].splitlines()
-    assert len(lines) == 4, seen
+    assert len(lines) == 4, seen["StandardErrorContent"]
     for line, name in zip(lines[:2], (public, "other/db"), strict=True):
         assert f"{name} may not be read by the machine's role" in line
         assert "AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/runctl-instance/" in line
