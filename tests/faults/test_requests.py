@@ -249,7 +249,7 @@ LAUNCH_FAULTS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "throttled": (
         {"kind": "error", "service": "ec2", "operation": "RunInstances", "count": 2, **THROTTLED},
         {"kind": "error", "service": "ec2", "operation": "DescribeImages", "count": 2, **THROTTLED},
-        {"kind": "error", "service": "ec2", "operation": "DescribeInstances", "rate": 0.5, **THROTTLED},
+        {"kind": "error", "service": "ec2", "operation": "DescribeInstances", "count": 2, **THROTTLED},
         {"kind": "error", "service": "ssm", "operation": "GetParameter", "count": 2, "code": "ThrottlingException"},
     ),
     "answers lost": (
@@ -271,6 +271,7 @@ def test_a_launch(name: str, engine: Engine, faults: FaultBox, watcher: Runctl, 
     job = training.start(engine, instance_type="m5.large").launched(120)
     with Watch(watcher, job.id):
         assert Follower(job).result(120) == expected_log(training.lines)
+        assert str(job.instance_id) in {instance.id for instance in watcher.instances.list(all=True)}
         hits = {faults.state(each).describe(): faults.state(each).hits for each in faults.ids}
         faults.clear()
         count = check_success(job.wait(60), boto, training)
