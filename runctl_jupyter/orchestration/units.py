@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from runctl_jupyter.run_record.sizes import size_text
+
+__all__ = ["age_text", "duration_text", "money_text", "rate_text", "size_text"]
+
 from datetime import datetime
 
 from runctl_jupyter.run_record import now
-
-
-def size_text(size: float) -> str:
-    """Return bytes in powers of 1000 (``98.4 MB``)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def duration_text(seconds: float) -> str:

@@ -23,6 +23,7 @@ from runctl_jupyter.run_record import (
     StoreError,
     to_iso,
 )
+from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.backoff import persist
 from runctl_jupyter.runner.checkpoint_files import (
     Candidate,
@@ -307,7 +308,7 @@ class CheckpointUploader:
         self._times.append((stored.seen_at, stored.manifest.created_at))
         self._seq += 1
         self._note()
-        self._say(f"checkpoint {stored.manifest.name} saved, {_size(stored.manifest.size)}, verified")
+        self._say(f"checkpoint {stored.manifest.name} saved, {size_text(stored.manifest.size)}, verified")
 
     def _manifest_key(self) -> str:
         return self._keys.checkpoint_manifest(self._attempt, self._seq)
@@ -368,11 +369,3 @@ def _is_written(candidate: Candidate, open_files: set[tuple[int, int]]) -> bool:
 def _pause(seconds: float) -> bool:
     time.sleep(seconds)
     return False
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

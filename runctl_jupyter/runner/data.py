@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Callable
 
 from runctl_jupyter.run_record import DataFile, DataManifest, NotFound, PreconditionFailed
+from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.data_cache import DataCache
-from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path, size_text
+from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path
 from runctl_jupyter.runner.files import FileStore
 from runctl_jupyter.runner.locks import turn
 from runctl_jupyter.runner.s3 import S3Store

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional
 
+from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.files import BLOCK, FileStore
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.stops import Stopped, StopSignal
@@ -134,15 +135,6 @@ def local_path(folder: Path, relative: str) -> Path:
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ValueError(relative)
     return folder.joinpath(*parts)
-
-
-def size_text(size: float) -> str:
-    """Return a size for people, e.g. ``3.4 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 @dataclass

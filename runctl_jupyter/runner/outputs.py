@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
 from runctl_jupyter.run_record import NotFound, StoreError
+from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.backoff import Backoff
 from runctl_jupyter.runner.files import FileChanged, FileStore, FolderFiles, StoredFile, put_verified
 from runctl_jupyter.runner.periodic import Periodic
@@ -205,8 +206,6 @@ class OutputUploader:
         if missing:
             self._say(f"outputs: {missing} of {files} files are NOT in {where}")
         elif self.count:
-            from runctl_jupyter.runner.downloads import size_text
-
             named = "1 file" if self.count == 1 else f"{self.count} files"
             self._say(f"outputs: {named}, {size_text(self.bytes)} in {where}, verified")
 

@@ -17,7 +17,8 @@ from runctl_jupyter.run_record import (
     RecordStore,
     ResumeFrom,
 )
-from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path, size_text
+from runctl_jupyter.run_record.sizes import size_text
+from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path
 from runctl_jupyter.runner.files import FileStore
 from runctl_jupyter.runner.s3 import S3Store
 from runctl_jupyter.runner.s3_listing import S3Address, find_objects

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 
 from runctl_jupyter.orchestration import Instance, Runctl
@@ -58,12 +57,7 @@ def here(tmp_path: Path) -> Iterator[Machine]:
     """A machine in a folder; nothing of it lives on."""
     found = Machine(tmp_path)
     yield found
-    for process in found.started:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-        process.wait()
+    found.end()
 
 
 def faked(library: str, clock: str, programs: str) -> Mapping[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from runctl_jupyter.runner.backoff import Backoff
@@ -17,12 +16,7 @@ from tests.runner.services import Front, s3_behind_front
 def machine(tmp_path: Path) -> Iterator[Machine]:
     found = Machine(tmp_path)
     yield found
-    for process in found.started:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-        process.wait()
+    found.end()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from runctl_jupyter.run_record import (
     AttemptKeys,
     CheckpointManifest,
@@ -72,6 +74,15 @@ class Machine:
             )
         self.started.append(process)
         return process
+
+    def end(self) -> None:
+        """End what was started and is still there."""
+        for process in self.started:
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+            process.wait()
 
     def run(self, source: str, **fields: Any) -> Status:
         """Run a job to its end."""
