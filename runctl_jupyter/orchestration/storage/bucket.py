@@ -22,6 +22,7 @@ from obstore.store import S3Store
 from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.store import ObjectHead
+from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError
 
 if TYPE_CHECKING:
@@ -180,9 +181,7 @@ class BucketStore:
 
     def get_file(self, key: str, path: Path) -> int:
         """Download an object to `path`, which appears only when whole; return its size in bytes."""
-        partial = path.with_name(f".{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as partial:
             with self._errors(key), partial.open("wb") as out:
                 found = obstore.get(self._store, key)
                 for chunk in found.stream(min_chunk_size=4 * 1024 * 1024):
@@ -191,9 +190,6 @@ class BucketStore:
             size = partial.stat().st_size
             if size != expected:
                 raise StoreError(f"{self.uri_of(key)} ended after {size:,} of {expected:,} bytes", transient=True)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
         return size
 
     @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from runctl_jupyter.orchestration.storage.project import ProjectFile
 from runctl_jupyter.orchestration.storage.store import Store
+from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import CodeFile, CodeTree, PreconditionFailed, blob_key
 
 _PACK_BYTES = 64 * 1024 * 1024
@@ -181,8 +181,7 @@ class _Cache:
             return {}
 
     def save(self, known: Mapping[str, _Known]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(f".{os.getpid()}.part")
         entries = {p: [k.size, k.mtime_ns, k.inode, k.sha256, k.pack, k.offset] for p, k in known.items()}
-        partial.write_text(json.dumps(entries))
-        partial.replace(self._path)
+        # A launch does not fail for want of it: the next sync uploads everything once more.
+        with suppress(OSError), whole_file(self._path) as partial:
+            partial.write_text(json.dumps(entries))

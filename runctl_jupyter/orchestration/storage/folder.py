@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.store import ObjectHead
+from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import FolderStore, NotFound
 
 
@@ -61,7 +62,6 @@ class ListableFolder(FolderStore):
         source = self.path(key)
         if not source.is_file():
             raise NotFound(f"no {self.uri_of(key)}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         return _copy(source, path)
 
     def _folder(self, prefix: str) -> Path:
@@ -74,10 +74,6 @@ class ListableFolder(FolderStore):
 
 
 def _copy(source: Path, destination: Path) -> int:
-    partial = destination.with_name(f".{destination.name}.part")
-    try:
+    with whole_file(destination) as partial:
         shutil.copyfile(source, partial)
-        partial.replace(destination)
-    finally:
-        partial.unlink(missing_ok=True)
     return destination.stat().st_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,18 @@ def test_a_file_that_grows_or_goes_while_it_is_synced_is_taken_as_it_is_then(pro
     assert project.restored(synced) == {"train.py": b"first ", "grows.log": b"first and more"}
     project.write("grows.log", b"first ")
     assert project.restored(project.sync())["grows.log"] == b"first "
+
+
+def test_syncs_of_one_project_at_once_do_not_disturb_each_other(project: Project) -> None:
+    for i in range(200):
+        project.write(f"m{i}.py", b"%d" % i)
+    with ThreadPoolExecutor(8) as pool:
+        trees = {synced.tree for synced in pool.map(lambda _: project.sync(), range(40))}
+    assert len(trees) == 1
+    assert [file.suffix for file in project.cache.iterdir()] == [".json"]
+
+
+def test_a_cache_that_cannot_be_written_does_not_keep_a_job_from_its_launch(project: Project) -> None:
+    project.write("a.py", b"a")
+    project.cache.write_text("a file where the folder would be")
+    assert project.restored(project.sync()) == {"a.py": b"a"}
