@@ -1,8 +1,5 @@
 /** The JupyterLab side of runctl-jupyter: what a kernel cannot add to the page by itself. */
-import type {
-  JupyterFrontEnd,
-  JupyterFrontEndPlugin
-} from '@jupyterlab/application';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker } from '@jupyterlab/notebook';
@@ -43,9 +40,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIds.insertTrainCell, {
       // As an argument: in the text itself a translation reads %% as one %.
       label: trans.__('runctl: insert a %1 cell', TRAIN_CELL.trim()),
-      caption: trans.__(
-        'Insert a cell below the active one whose body runs as a job'
-      ),
+      caption: trans.__('Insert a cell below the active one whose body runs as a job'),
       describedBy: {
         args: { type: 'object', properties: {}, additionalProperties: false }
       },
