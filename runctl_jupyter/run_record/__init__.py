@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from runctl_jupyter.run_record.folder import FolderStore
 from runctl_jupyter.run_record.layout import AttemptKeys, JobKeys, blob_key
+from runctl_jupyter.run_record.measures import (
+    GpuSample,
+    MachineColumns,
+    MachineSample,
+    Measures,
+    PhaseMark,
+    Progress,
+    SeriesColumns,
+)
 from runctl_jupyter.run_record.provenance import (
     DataFile,
     DataManifest,
@@ -55,19 +64,26 @@ __all__ = [
     "DataFile",
     "DataManifest",
     "FolderStore",
+    "GpuSample",
     "JobKeys",
     "JobSpec",
     "JobState",
     "LatestCheckpoint",
     "Limits",
+    "MachineColumns",
+    "MachineSample",
+    "Measures",
     "NotFound",
     "Pacing",
+    "PhaseMark",
     "PreconditionFailed",
+    "Progress",
     "Provenance",
     "RecordStore",
     "RemoteFailure",
     "ResolvedEnvironment",
     "ResumeFrom",
+    "SeriesColumns",
     "Status",
     "StoreError",
     "StoredObject",

@@ -14,6 +14,7 @@
     jobs/<job>/attempts/<n>/data.json               what --data-s3 brought: paths, sizes, etags
     jobs/<job>/attempts/<n>/variables.json          variables brought back; their bytes are blobs
     jobs/<job>/attempts/<n>/exception.json          the exception that ended a cell
+    jobs/<job>/attempts/<n>/measures.json           metrics and machine over time; bounded, rewritten as it grows
     jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
     jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
@@ -99,6 +100,11 @@ class AttemptKeys:
     def exception(self) -> str:
         """The exception that ended a cell."""
         return self.prefix + "exception.json"
+
+    @property
+    def measures(self) -> str:
+        """Metrics and machine over time."""
+        return self.prefix + "measures.json"
 
     def chunk(self, seq: int) -> str:
         """Return the key of log chunk `seq`, counted from 0."""

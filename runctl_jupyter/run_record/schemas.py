@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from runctl_jupyter.run_record.documents import SCHEMA, Document
+from runctl_jupyter.run_record.measures import MachineSample, PhaseMark, Progress
 from runctl_jupyter.run_record.states import JobState
 
 
@@ -240,6 +241,11 @@ class Status(Document):
     output_bytes: int = 0
     cost_usd: Optional[float] = None
     """From claim to now at the spec's price, 60 s at least; None when the price is unknown."""
+    phases: list[PhaseMark] = field(default_factory=list)
+    progress: Optional[Progress] = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Last value of each metric, of those seen last if there are many."""
+    machine: Optional[MachineSample] = None
     schema: int = SCHEMA
 
 

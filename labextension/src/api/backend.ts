@@ -16,6 +16,13 @@ import type {
 
 /** Questions: name, what is asked with, what comes back. They change nothing. */
 export interface Queries {
+  /** Places that are known on this computer: targets that have been used, the default one first. */
+  places: {
+    params: Record<string, never>;
+    result: {
+      places: { id: string; target: string; region: string | null; bucket: string | null }[];
+    };
+  };
   place: { params: Record<string, never>; result: PlaceDocument };
   card: { params: { job: string }; result: CardDocument };
   /** At most `limit` bytes of the log from byte `start` on; below zero it counts from the end. */
