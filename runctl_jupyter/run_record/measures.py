@@ -1,4 +1,4 @@
-"""What is measured while a job runs: where it is, its metrics, its machine. Units: bytes, per cent, seconds since 1970."""
+"""What is measured while a job runs: progress, metrics, machine. Units: bytes, per cent, seconds since 1970."""
 
 from __future__ import annotations
 
