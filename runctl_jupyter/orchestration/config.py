@@ -102,7 +102,7 @@ def load_settings(cwd: Path, *, env: Mapping[str, str] | None = None, **argument
     env
         Environment, the process's own by default.
     **arguments
-        ``target profile region bucket project_root``; None means not given.
+        ``target profile region bucket prefix project_root``; None means not given.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def load_settings(cwd: Path, *, env: Mapping[str, str] | None = None, **argument
     return Settings.model_validate(merged)
 
 
-_ARGUMENTS = ("target", "profile", "region", "bucket", "project_root")
+_ARGUMENTS = ("target", "profile", "region", "bucket", "prefix", "project_root")
 
 
 def _overrides(given: Mapping[str, str | None]) -> dict[str, Any]:

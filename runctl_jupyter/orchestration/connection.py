@@ -36,13 +36,18 @@ class Connection:
     mode: str | None = None
 
 
-def connect(settings: Settings) -> Connection:
-    """Return how to reach the target of `settings`; starts the sandbox when it is the target and not running.
+def connect(settings: Settings, *, start_sandbox: bool = True) -> Connection:
+    """Return how to reach the target of `settings`.
+
+    Parameters
+    ----------
+    start_sandbox
+        Start the sandbox when it is the target and not running.
 
     Raises
     ------
     TargetUnavailable
-        The sandbox cannot be started, or the target is local and has no AWS.
+        The sandbox does not run, or cannot be started, or the target is local and has no AWS.
     """
     if settings.target == "local":
         raise TargetUnavailable(
@@ -52,7 +57,14 @@ def connect(settings: Settings) -> Connection:
     if settings.target == "aws":
         aws = settings.aws
         return Connection("aws", aws.region, aws.bucket, profile=aws.profile)
-    sandbox = _running_sandbox() or _start_sandbox()
+    sandbox = _running_sandbox()
+    if sandbox is None:
+        if not start_sandbox:
+            raise TargetUnavailable(
+                "The sandbox is not running.",
+                "It starts with the first job: put %%runctl train over a cell, or: runctl sandbox start",
+            )
+        sandbox = _start_sandbox()
     return Connection("sandbox", sandbox.region, sandbox.bucket, env=sandbox.env, mode=sandbox.mode)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from runctl_jupyter.run_record import to_iso
 from runctl_jupyter.run_record.documents import to_plain
@@ -16,8 +16,16 @@ class Value:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready keys and values; times are ISO 8601 UTC."""
-        plain: dict[str, Any] = to_plain(self)
-        return {key: to_iso(value) if isinstance(value, datetime) else value for key, value in plain.items()}
+        plain: dict[str, Any] = _with_times_said(to_plain(self))
+        return plain
+
+
+def _with_times_said(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _with_times_said(value) for key, value in plain.items()}
+    if isinstance(plain, list):
+        return [_with_times_said(value) for value in plain]
+    return to_iso(plain) if isinstance(plain, datetime) else plain
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,49 @@ class StorageObject(Value):
     size: int | None
     last_modified: datetime | None
     is_prefix: bool = False
+
+
+@dataclass(frozen=True)
+class PrefixEntry(Value):
+    """A level below, in a page of objects."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class ObjectEntry(Value):
+    """An object in a page of them; its name is the last part of its key."""
+
+    name: str
+    uri: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class ObjectPage(Value):
+    """One level of a bucket, a page of it."""
+
+    uri: str
+    prefixes: Sequence[PrefixEntry]
+    objects: Sequence[ObjectEntry]
+    next: str | None
+    """Gives the next page; None at the end."""
+
+
+@dataclass(frozen=True)
+class Preview(Value):
+    """The beginning of an object, for people."""
+
+    uri: str
+    size: int
+    kind: Literal["text", "json", "tensors", "binary"]
+    text: str
+    """What can be read of it; of tensors a line each."""
+    truncated: bool
+    facts: Sequence[tuple[str, str]]
+    """Titles and texts."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
 from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
@@ -17,17 +18,22 @@ from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.prices import known_types
+from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
+from runctl_jupyter.orchestration.places import place_id, remember
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
+from runctl_jupyter.orchestration.storage.folder import ListableFolder
+from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
 from runctl_jupyter.orchestration.storage.storage import Storage
 from runctl_jupyter.orchestration.storage.stores import bucket_store, record_store
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
 from runctl_jupyter.orchestration.targets.local import LocalTarget
+from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.targets.base import Target
@@ -45,10 +51,14 @@ class Runctl:
         or ``sandbox``.
     profile, region, bucket
         For target ``aws``; None: the same places, then boto3's own chain.
+    prefix
+        Where the run record lies in the bucket.
     project_root
         Folder that travels with a job; the current one by default.
     cwd
         Where relative paths start.
+    start_sandbox
+        Start the sandbox when it is the target and does not run; else whatever needs it raises `TargetUnavailable`.
 
     Raises
     ------
@@ -63,9 +73,12 @@ class Runctl:
         profile: str | None = None,
         region: str | None = None,
         bucket: str | None = None,
+        prefix: str | None = None,
         project_root: str | Path | None = None,
         cwd: str | Path | None = None,
+        start_sandbox: bool = True,
     ) -> None:
+        self._start_sandbox = start_sandbox
         self.cwd = Path(cwd or Path.cwd()).resolve()
         self.settings: Settings = load_settings(
             self.cwd,
@@ -73,6 +86,7 @@ class Runctl:
             profile=profile,
             region=region,
             bucket=bucket,
+            prefix=prefix,
             project_root=None if project_root is None else str(project_root),
         )
 
@@ -82,13 +96,28 @@ class Runctl:
     @cached_property
     def connection(self) -> Connection:
         """How the target's AWS is reached; starts the sandbox when it is the target."""
-        return connect(self.settings)
+        return connect(self.settings, start_sandbox=self._start_sandbox)
+
+    @property
+    def place(self) -> str:
+        """Id of the target, account and record that are in use; see `places`."""
+        return place_id(self.settings, self._region_in_force())
+
+    def remember_place(self) -> str:
+        """Write down that this place is used on this computer, so that it can be opened by its id; return that."""
+        remember(self.settings, self._region_in_force())
+        return self.place
+
+    def _region_in_force(self) -> str | None:
+        return self._session.region if self.settings.target == "aws" else None
 
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
         launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
-        return Instances(self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on)
+        return Instances(
+            self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on, on_create=self.remember_place
+        )
 
     def _jobs_on(self, instance_id: str) -> Sequence[str]:
         return self.jobs.running_on(instance_id)
@@ -106,6 +135,7 @@ class Runctl:
             root=root if root.is_absolute() else self.cwd / root,
             sync=self.settings.sync,
             cache_dir=_cache_dir() / "sync",
+            on_submit=self.remember_place,
         )
         return Jobs(self._record, self._target, self.checkpoints, submitter)
 
@@ -117,7 +147,14 @@ class Runctl:
     @cached_property
     def storage(self) -> Storage:
         """Objects in S3."""
-        return Storage(self._bucket)
+        if isinstance(self._record.store, ListableFolder):
+            return Storage(self._bucket, FolderObjects(self._record.store))
+        return Storage(self._bucket, BucketObjects(self._bucket, S3(self._session).page))
+
+    def costs(self) -> Costs:
+        """Return what runs now costs, and what the last days have cost, at list prices."""
+        instances = [] if self.settings.target == "local" else self.instances.list()
+        return costs_of(self.jobs.list(limit=None), list(instances), now())
 
     def status(self) -> StatusReport:
         """Return where you are: target, identity, machines, money."""
@@ -182,7 +219,9 @@ class Runctl:
     @cached_property
     def _record(self) -> JobRecord:
         session = None if self.settings.target == "local" else self._session
-        return JobRecord(record_store(session, self.settings.prefix, _data_dir() / "local" / "record"))
+        # The record knows whose it is: a job leads back to its place.
+        store = record_store(session, self.settings.prefix, _data_dir() / "local" / "record")
+        return JobRecord(store, lambda: self.place)
 
     @cached_property
     def _target(self) -> Target:

@@ -20,6 +20,7 @@
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
     jobs/<job>/checkpoints/latest.json              pointer, compare-and-swap
     jobs/<job>/outputs/<path>                       what the script left in RUNCTL_OUTPUT_DIR
+    resumed/<job>/<n>                               empty: a job that has ended has an attempt n
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 JOBS_PREFIX = "jobs/"
+RESUMED_PREFIX = "resumed/"
+"""One listing of it tells which jobs of thousands that have ended live again."""
 MANIFEST_SUFFIX = ".json"
 
 CHUNK_OFFSET = "offset"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from runctl_jupyter.run_record.documents import SCHEMA, Document
 
@@ -87,3 +88,15 @@ class Measures(Document):
     log_bytes: int = 0
     """How much of the attempt's output has been looked through for metrics."""
     schema: int = SCHEMA
+
+    def to_json(self) -> bytes:
+        """Return the document as compact JSON: it holds thousands of numbers and is read by programs only."""
+        # One series after the other: encoding holds up all other threads, so it must not be long in one go.
+        series = ",".join(_compact(vars(each)) for each in self.series)
+        machine = _compact(vars(self.machine) if self.machine else None)
+        text = f'{{"series":[{series}],"machine":{machine},"log_bytes":{self.log_bytes},"schema":{self.schema}}}'
+        return text.encode()
+
+
+def _compact(value: Optional[dict[str, Any]]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

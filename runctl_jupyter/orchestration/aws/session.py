@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
@@ -88,6 +89,12 @@ class AwsSession:
     def sts(self) -> STSClient:
         """Security Token Service."""
         client: STSClient = self._client("sts")
+        return client
+
+    @property
+    def s3(self) -> S3Client:
+        """S3, for what the object-store library does not have."""
+        client: S3Client = self._client("s3")
         return client
 
     def s3_endpoint(self) -> str | None:

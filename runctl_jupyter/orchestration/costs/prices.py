@@ -28,6 +28,8 @@ class TypeFacts:
     name: str
     accelerator_count: int
     arch: str
+    vcpus: int
+    memory_gib: float
 
 
 @cache
@@ -55,6 +57,8 @@ def type_facts(instance_type: str) -> TypeFacts | None:
         instance_type,
         int(entry["accelerator_count"]),
         entry["arch"],
+        int(entry["vcpus"]),
+        float(entry["memory_gib"]),
     )
 
 

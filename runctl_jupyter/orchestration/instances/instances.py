@@ -56,11 +56,21 @@ class Instances:
     ----------
     jobs_on
         Returns the ids of jobs that run on an instance right now.
+    on_create
+        Called when an instance has been launched.
     """
 
     def __init__(
-        self, ec2: Ec2, ssm: Ssm, launcher: Launcher, settings: LaunchSettings, jobs_on: Callable[[str], Sequence[str]]
+        self,
+        ec2: Ec2,
+        ssm: Ssm,
+        launcher: Launcher,
+        settings: LaunchSettings,
+        jobs_on: Callable[[str], Sequence[str]],
+        *,
+        on_create: Callable[[], object],
     ) -> None:
+        self._on_create = on_create
         self._ec2, self._ssm, self._settings, self._jobs_on = ec2, ssm, settings, jobs_on
         self.launcher = launcher
 
@@ -106,6 +116,7 @@ class Instances:
         if dry_run:
             return self.launcher.plan(wish)
         created = to_instance(self.launcher.launch(wish))
+        self._on_create()
         return self.wait(created.id) if wait else created
 
     def list(self, *, all: bool = False) -> Listing[Instance]:  # noqa: A002 - the word of the command line

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError, StorageUnavailable
+from runctl_jupyter.orchestration.jobs.document import job_document
 from runctl_jupyter.orchestration.jobs.judge import judge
 from runctl_jupyter.orchestration.jobs.log import Log
 from runctl_jupyter.orchestration.storage.storage import storage_errors
@@ -31,6 +32,8 @@ from runctl_jupyter.run_record.layout import AttemptKeys
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
     from runctl_jupyter.orchestration.errors import RemoteError
+    from runctl_jupyter.orchestration.jobs.log_page import LogPage
+    from runctl_jupyter.orchestration.jobs.measures import JobMeasures
     from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
     from runctl_jupyter.orchestration.listing import Listing
     from runctl_jupyter.orchestration.model import Checkpoint
@@ -136,6 +139,11 @@ class Job:
         return from_iso(self._seen.spec.created_at)
 
     @property
+    def queued_at(self) -> datetime:
+        """When its newest attempt was asked for."""
+        return from_iso(self._seen.queued_at or self._seen.spec.created_at)
+
+    @property
     def started_at(self) -> datetime | None:
         """When its script was started."""
         return _moment(self._seen.status.started_at)
@@ -219,6 +227,38 @@ class Job:
             attempt=attempt,
             on_trouble=on_trouble,
         )
+
+    def log_page(self, start: int, limit: int) -> LogPage:
+        """Return bytes of the log from `start` on, counted over all attempts, and how much there is of it.
+
+        Parameters
+        ----------
+        start
+            A byte, counted from 0, or from the end if below.
+        limit
+            The most bytes; of a log that came in small pieces there may be fewer, from `start` on, or up to the
+            end when that was asked for.
+
+        Raises
+        ------
+        StorageUnavailable, CredentialsMissing
+            The log cannot be read.
+        """
+        from runctl_jupyter.orchestration.jobs.log_page import log_page
+
+        return log_page(self, start, limit)
+
+    def measures(self) -> JobMeasures:
+        """Return what was measured while it ran: metrics and machine over time, all attempts.
+
+        Raises
+        ------
+        StorageUnavailable, CredentialsMissing
+            The record cannot be read.
+        """
+        from runctl_jupyter.orchestration.jobs.measures import measures_of
+
+        return measures_of(self)
 
     def wait(self, timeout: float | None = None) -> Job:
         """Wait for the job's end, whatever it is, also through times in which storage cannot be reached.
@@ -325,29 +365,7 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON keys of the contract."""
-        cause = self.cause
-        return {
-            "id": self.id,
-            "name": self.name,
-            "state": self.state.value,
-            "phase": self.phase,
-            "attempt": self.attempt,
-            "exit_code": self.exit_code,
-            "cause": None if cause is None else {"kind": cause.kind, "message": cause.message, "signal": cause.signal},
-            "instance_id": self.instance_id,
-            "instance_type": self.instance_type,
-            "price_per_hour": self.price_per_hour,
-            "created_at": self.spec.created_at,
-            "started_at": self.status.started_at,
-            "ended_at": self.status.ended_at,
-            "cost_usd": self.cost_usd,
-            "log_bytes": self.log_bytes,
-            "checkpoint_count": self.checkpoint_count,
-            "output_count": self.status.output_count,
-            "output_bytes": self.status.output_bytes,
-            "script": self.spec.script,
-            "arguments": self.spec.arguments,
-        }
+        return job_document(self)
 
     def __repr__(self) -> str:
         why = f", {self.cause.message}" if self.cause else ""

@@ -145,12 +145,13 @@ class Jobs:
         """Return the job that was launched with this key and has not ended, if there is one."""
         return next((job for job in self.list(limit=50) if job.spec.run_key == run_key and not job.state.ended), None)
 
-    def list(self, *, limit: int = 50) -> Listing[Job]:
-        """List the newest `limit` jobs."""
+    def list(self, *, limit: int | None = 50) -> Listing[Job]:
+        """List the newest `limit` jobs, or all."""
         with storage_errors():
-            ids = self.record.ids()[:limit]
-            seen = [each for each in self.record.pool.map(self.record.try_look, ids) if each]
-            jobs = list(self.record.pool.map(lambda each: self._job(each).settle(), seen))
+            found = [self._job(seen) for seen in self.record.look_at_all(self.record.ids()[:limit])]
+            living = [job for job in found if not job.state.ended]
+            settled = dict(zip((job.id for job in living), self.record.pool.map(Job.settle, living), strict=True))
+            jobs = [settled.get(job.id, job) for job in found]
         return Listing(jobs, _COLUMNS, "No jobs yet. Put %%runctl train over a cell, or: runctl train SCRIPT")
 
     def get(self, ref: str) -> Job:
@@ -181,8 +182,8 @@ class Jobs:
     def running_on(self, instance_id: str) -> Sequence[str]:
         """Return the ids of jobs that run on an instance, as their heartbeats say."""
         alive = []
-        for seen in self.record.pool.map(self.record.try_look, self.record.ids()[:50]):
-            if seen is None or seen.status.state.ended or seen.status.claimed_at is None:
+        for seen in self.record.look_at_all(self.record.ids()[:50]):
+            if seen.status.state.ended or seen.status.claimed_at is None:
                 continue
             if seen.status.instance_id == instance_id and seen.silent_s < seen.spec.pacing.deadline_s:
                 alive.append(seen.spec.id)

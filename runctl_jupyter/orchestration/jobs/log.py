@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from runctl_jupyter.orchestration.jobs.log_position import LastLines, Position, at_byte, at_time, is_runners
+from runctl_jupyter.orchestration.jobs.log_position import (
+    LastLines,
+    Position,
+    at_byte,
+    at_time,
+    byte_of,
+    is_runners,
+    time_of,
+)
 from runctl_jupyter.orchestration.jobs.log_reading import LogReading
 from runctl_jupyter.orchestration.jobs.log_requests import LogRequests
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.job import Job
+    from runctl_jupyter.run_record import StoredObject
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+
+
+@dataclass(frozen=True)
+class LogPiece:
+    """Bytes `start` to `end` of a log, its attempts one after the other."""
+
+    start: int
+    end: int
+    time: datetime | None
+    """When the last byte was read from the script; None when the record does not say."""
+    origin: Literal["script", "runner"]
+    """Whose words they are: the script's or the runner's."""
+    data: bytes
+
+
+def piece_of(chunk: StoredObject, end: int, data: bytes) -> LogPiece:
+    """Return `data`, a part of `chunk`, as a piece that ends before byte `end` of the log."""
+    return LogPiece(end - len(data), end, time_of(chunk), "runner" if is_runners(chunk) else "script", data)
 
 
 class Log:
@@ -68,16 +96,32 @@ class Log:
         self._start, self._attempt, self._on_trouble = start, attempt, on_trouble
 
     def __iter__(self) -> Iterator[bytes]:
+        return (data for _, _, data in self._read(located=False))
+
+    def pieces(self) -> Iterator[LogPiece]:
+        """Yield the log with what is known of its bytes; with `attempt`, they are counted in that attempt."""
+        return (piece_of(chunk, end, data) for chunk, end, data in self._read(located=True))
+
+    def _read(self, *, located: bool) -> Iterator[tuple[StoredObject, int, bytes]]:
+        """Yield chunks, which byte of the log their end is, and what is wanted of them.
+
+        Parameters
+        ----------
+        located
+            Whether that byte is wanted: it costs some requests to know where in the log one begins.
+        """
         requests = LogRequests(patient=self._follow, on_trouble=self._on_trouble)
         try:
             reading = LogReading(self._job, requests, self._attempt)
             lines = None if self._tail is None else LastLines(self._tail, self._script_only)
             begin = self._begin(reading, lines)
+            end = byte_of(reading.logs(), begin) - begin.skip if located else 0
             skip = begin.skip
             for chunk in reading.chunks(begin, {} if lines is None else lines.held, follow=self._follow):
+                end += len(chunk.data)
                 data, skip = chunk.data[skip:], max(0, skip - len(chunk.data))
                 if data and not (self._script_only and is_runners(chunk)):
-                    yield data
+                    yield chunk, end, data
         finally:
             requests.close()
 

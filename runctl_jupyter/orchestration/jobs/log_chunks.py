@@ -67,6 +67,36 @@ class AttemptLog:
         seq = max(0, bisect_right(range(self.count()), offset, key=lambda i: self._chunk(i).offset) - 1)
         return seq, offset - self._chunk(seq).offset if self.count() else offset
 
+    def offset(self, seq: int) -> int:
+        """Return the first byte of a chunk, or of the one to come."""
+        return self._chunk(seq).offset if seq < self.count() else self.size()
+
+    def begin_span(self, low: int, high: int, *, most: int, from_end: bool) -> tuple[int, list[Begun[StoredObject]]]:
+        """Start to read bytes `low` to `high`, which there are; return where what is read begins, and its parts.
+
+        Parameters
+        ----------
+        most
+            Chunks to read: of a log in small ones, not all that was asked for is read.
+        from_end
+            Whether to leave out the beginning then, or the end.
+        """
+        first, last = self.at_byte(low)[0], self.at_byte(high - 1)[0]
+        if last - first >= most:
+            first, last = (last - most + 1, last) if from_end else (first, first + most - 1)
+        low = max(low, self._chunk(first).offset)
+        return low, [self._begin_part(seq, low, high, whole=first < seq < last) for seq in range(first, last + 1)]
+
+    def _begin_part(self, seq: int, low: int, high: int, *, whole: bool) -> Begun[StoredObject]:
+        """Start to read what lies between two bytes; a chunk between others is not looked at before."""
+        if whole:
+            return self.begin(seq)
+        chunk = self._chunk(seq)
+        begin, end = max(0, low - chunk.offset), min(chunk.size, high - chunk.offset)
+        if end - begin == chunk.size:
+            return self.begin(seq)
+        return self._requests.begin(partial(self._store.get_part, self._keys.chunk(seq), begin, end))
+
     def at_time(self, moment: datetime) -> int:
         """Return the first chunk whose last byte is not older than `moment`; the next to come if there is none."""
         return bisect_left(range(self.count()), moment, key=lambda i: self._chunk(i).time)

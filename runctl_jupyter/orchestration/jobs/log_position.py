@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.jobs.log_chunks import AttemptLog
-from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, RUNNER
+from runctl_jupyter.run_record import from_iso
+from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, CHUNK_TIME, RUNNER
 
 if TYPE_CHECKING:
     from runctl_jupyter.run_record import StoredObject
@@ -44,6 +45,14 @@ def at_byte(logs: Logs, offset: int) -> Position:
             return Position(number, *logs[number].at_byte(offset))
         offset -= size
     return Position(numbers[-1], *logs[numbers[-1]].at_byte(offset)) if offset else Position(numbers[-1])
+
+
+def byte_of(logs: Logs, position: Position) -> int:
+    """Return which byte of the log, all its attempts together, `position` is."""
+    before = sum(log.size() for number, log in logs.items() if number < position.attempt)
+    # Where a log begins needs no look.
+    offset = logs[position.attempt].offset(position.seq) if position.seq else 0
+    return before + offset + position.skip
 
 
 def at_time(logs: Logs, moment: datetime) -> Position:
@@ -117,3 +126,9 @@ class LastLines:
 def is_runners(chunk: StoredObject) -> bool:
     """Whether a chunk holds the runner's own lines."""
     return chunk.metadata.get(CHUNK_ORIGIN) == RUNNER
+
+
+def time_of(chunk: StoredObject) -> datetime | None:
+    """Return when a chunk's last byte was read from the script; None where the chunk does not say."""
+    said = chunk.metadata.get(CHUNK_TIME)
+    return None if said is None else from_iso(said)

@@ -37,10 +37,13 @@ class LogReading:
     def __init__(self, job: Job, requests: LogRequests, attempt: int | None) -> None:
         self._job, self._requests, self._only = job, requests, attempt
         self._newest, self._known = job.attempt, _chunks_known(*job.earlier, job.status)
+        self.ended = False
+        """Whether the job had ended before anything of the log was looked at: then it holds all there will be."""
         # While the launch is under way the record may not have the attempt yet.
         with suppress(NotFound):
             seen = requests.ask(partial(job.record.look, job.id, job.spec), of_log=False)
             self._newest, self._known = seen.attempt, _chunks_known(*seen.earlier, seen.status)
+            self.ended = seen.status.state.ended
         if attempt is not None and not 1 <= attempt <= self._newest:
             raise InvalidRequest(
                 f"Job {job.id} has no attempt {attempt}.",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
+from runctl_jupyter.orchestration.errors import ObjectMissing
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.run_record import (
     AttemptKeys,
@@ -19,6 +21,7 @@ from runctl_jupyter.run_record import (
     JobKeys,
     JobSpec,
     JobState,
+    Measures,
     NotFound,
     PreconditionFailed,
     Status,
@@ -26,13 +29,17 @@ from runctl_jupyter.run_record import (
     now,
     to_iso,
 )
-from runctl_jupyter.run_record.layout import JOBS_PREFIX
+from runctl_jupyter.run_record.layout import JOBS_PREFIX, RESUMED_PREFIX
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.storage.store import Store
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """No 0 o 1 i l: ids are read aloud and typed."""
+
+
+_MEASURES_KEPT = 64
+"""Attempts whose measures are kept in memory; some hundred kB each at most."""
 
 
 def new_job_id() -> str:
@@ -54,6 +61,8 @@ class Seen:
     """Ends of the attempts before."""
     written_at: datetime | None = None
     """When the status was written, by the store's clock: a machine's own may be an hour off."""
+    queued_at: str | None = None
+    """When the newest attempt was asked for; None for the first, which was with the job."""
 
     @property
     def silent_s(self) -> float:
@@ -68,11 +77,16 @@ class JobRecord:
     ----------
     store
         Where the record lies.
+    place
+        Returns the id of the place that the record is of; see `places`.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, place: Callable[[], str] = lambda: "") -> None:
+        self.store, self.place = store, place
         self._ended: dict[tuple[str, int], Status] = {}
+        self._ended_jobs: dict[str, Seen] = {}
+        self.ended_measures = lru_cache(_MEASURES_KEPT)(self.read_measures)
+        """`read_measures` of an attempt that has ended: read once."""
 
     @cached_property
     def pool(self) -> ThreadPoolExecutor:
@@ -99,15 +113,21 @@ class JobRecord:
         spec = spec or self.spec(job_id)
         attempt = self._newest_attempt(job_id)
         earlier: tuple[Status, ...] = ()
+        queued_at = None
         if attempt > 1:
-            spec = self._plan(job_id, attempt).applied_to(spec)
+            plan = self._plan(job_id, attempt)
+            spec, queued_at = plan.applied_to(spec), plan.created_at
             earlier = tuple(each for n in range(1, attempt) if (each := self._status(job_id, n)) is not None)
         try:
             stored = self.store.get(AttemptKeys(job_id, attempt).status)
         except NotFound:
-            queued = Status(job_id, attempt, JobState.QUEUED, updated_at=spec.created_at)
-            return Seen(spec, attempt, queued, None, earlier)
-        return Seen(spec, attempt, Status.from_json(stored.data), stored.etag, earlier, stored.modified)
+            queued = Status(job_id, attempt, JobState.QUEUED, updated_at=queued_at or spec.created_at)
+            return Seen(spec, attempt, queued, None, earlier, queued_at=queued_at)
+        status = Status.from_json(stored.data)
+        seen = Seen(spec, attempt, status, stored.etag, earlier, stored.modified, queued_at)
+        if status.state.ended:
+            self._ended_jobs[job_id] = seen
+        return seen
 
     def try_look(self, job_id: str) -> Seen | None:
         """Like `look`, but None for what is not (yet) a whole job."""
@@ -115,6 +135,26 @@ class JobRecord:
             return self.look(job_id)
         except NotFound:
             return None
+
+    def look_at_all(self, job_ids: Sequence[str]) -> list[Seen]:
+        """Return the states of those jobs that are there; what has ended is not read again until it is resumed."""
+        known = {job_id: seen for job_id in job_ids if (seen := self._ended_jobs.get(job_id)) is not None}
+        resumed = self._resumed() if known else {}
+        for job_id, number in resumed.items():
+            if job_id in known and known[job_id].attempt < number:
+                del known[job_id]
+        rest = [job_id for job_id in job_ids if job_id not in known]
+        looked = dict(zip(rest, self.pool.map(self.try_look, rest), strict=True))
+        found = (known.get(job_id) or looked[job_id] for job_id in job_ids)
+        return [seen for seen in found if seen is not None]
+
+    def read_measures(self, job_id: str, attempt: int) -> Measures:
+        """Return what an attempt has measured so far; nothing where it has not begun to."""
+        try:
+            with storage_errors():
+                return Measures.from_json(self.store.get(AttemptKeys(job_id, attempt).measures).data)
+        except ObjectMissing:
+            return Measures()
 
     def update(self, seen: Seen, status: Status) -> bool:
         """Write `status` if nobody has written since `seen`; return whether it was written."""
@@ -147,9 +187,20 @@ class JobRecord:
     def write_plan(self, job_id: str, plan: AttemptPlan) -> bool:
         """Write where a next attempt runs; False when somebody else has made that attempt."""
         with suppress(PreconditionFailed), storage_errors():
+            # Before the attempt itself: whoever knows the job as ended must not miss it, whatever happens to us now.
+            self.store.put(f"{RESUMED_PREFIX}{job_id}/{plan.number}", b"")
             self.store.put(AttemptKeys(job_id, plan.number).plan, plan.to_json(), create_only=True)
             return True
         return False
+
+    def _resumed(self) -> dict[str, int]:
+        """Return the jobs that have ever been resumed, with the number of the newest attempt."""
+        newest: dict[str, int] = {}
+        for each in self.store.walk(RESUMED_PREFIX):
+            job_id, _, number = each.key.removeprefix(RESUMED_PREFIX).partition("/")
+            if number.isdigit():
+                newest[job_id] = max(newest.get(job_id, 1), int(number))
+        return newest
 
     def _plan(self, job_id: str, attempt: int) -> AttemptPlan:
         return AttemptPlan.from_json(self.store.get(AttemptKeys(job_id, attempt).plan).data)

@@ -55,6 +55,8 @@ class Submitter:
         Where paths start, and the project that travels.
     cache_dir
         Folder for what is remembered between syncs.
+    on_submit
+        Called when a job, or a next attempt, is on its way.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Submitter:
         root: Path,
         sync: SyncSettings,
         cache_dir: Path,
+        on_submit: Callable[[], object] = lambda: None,
     ) -> None:
+        self._on_submit = on_submit
         self._record, self._target, self._catalogue = record, target, catalogue
         self._target_name, self._cwd, self._root = target_name, cwd, root
         self._sync, self._cache_dir = sync, cache_dir
@@ -139,7 +143,8 @@ class Submitter:
         if not self._record.write_plan(job.id, plan):
             raise InvalidRequest(f"Job {job.id} is being resumed already.", f"Look at it: runctl attach {job.id}")
         queued = Status(spec.id, plan.number, JobState.QUEUED, updated_at=plan.created_at, phase="start")
-        seen = Seen(plan.applied_to(spec), plan.number, queued, None, (*job.earlier, job.status))
+        earlier = (*job.earlier, job.status)
+        seen = Seen(plan.applied_to(spec), plan.number, queued, None, earlier, queued_at=plan.created_at)
         return self._hand_over(seen, lambda going: self._start(going, going.spec, place))
 
     def _check_place(self, request: TrainRequest, place: Place) -> None:
@@ -168,6 +173,7 @@ class Submitter:
 
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(work,), name=f"runctl-launch-{job.id}", daemon=True).start()
+        self._on_submit()
         return job
 
     def _spec(

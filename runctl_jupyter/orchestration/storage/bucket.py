@@ -21,18 +21,23 @@ from obstore.store import S3Store
 
 from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
 from runctl_jupyter.orchestration.storage.listed import ListedObject
-from runctl_jupyter.orchestration.storage.store import ObjectHead
+from runctl_jupyter.orchestration.storage.store import ObjectHead, ObjectPart
 from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from obstore import GetResult
+
+_PIECE_BYTES = 1 << 20
 _CONNECT_S, _REQUEST_S = "10s", "60s"
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired"}
 )
 """Codes of S3 for credentials that were good once (S3 API reference, "Error responses")."""
+_BEYOND_THE_END = "InvalidRange"
+"""Code of S3 for a range without a byte, as of an empty object."""
 _RETRIED = " retries, max_retries: "
 """In the library's account of a request that it has made more than once."""
 _PROVIDER = "External AWS credential provider"
@@ -159,6 +164,31 @@ class BucketStore:
             found = obstore.get(self._store, key, options={"range": (0, 1)})
             found.bytes()  # else the connection could not be used again
             return ObjectHead(int(found.meta["size"]), {str(k): str(v) for k, v in found.attributes.items()})
+
+    def get_part(self, key: str, start: int, end: int) -> ObjectPart:
+        """Read bytes `start` to `end` of an object, or as many of them as there are; raises `NotFound`."""
+        with self._errors(key):
+            try:
+                found = obstore.get(self._store, key, options={"range": (start, end)})
+            except GenericError as error:
+                if _code(error) != f" [{_BEYOND_THE_END}]":
+                    raise
+                meta = obstore.head(self._store, key)
+                return ObjectPart(b"", meta["e_tag"] or "", {}, meta["last_modified"], int(meta["size"]))
+            metadata = {str(k): str(v) for k, v in found.attributes.items()}
+            data, meta = bytes(found.bytes()), found.meta
+            return ObjectPart(data, meta["e_tag"] or "", metadata, meta["last_modified"], int(meta["size"]))
+
+    def stream(self, key: str) -> tuple[int, Iterator[bytes]]:
+        """Begin to read a whole object: its size, and its bytes in pieces."""
+        with self._errors(key):
+            found = obstore.get(self._store, key)
+            return int(found.meta["size"]), self._pieces(key, found)
+
+    def _pieces(self, key: str, found: GetResult) -> Iterator[bytes]:
+        with self._errors(key):
+            for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix` (ends in ``/`` or is empty): names of sub-prefixes, and objects."""

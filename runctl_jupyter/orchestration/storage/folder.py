@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from runctl_jupyter.orchestration.storage.listed import ListedObject
-from runctl_jupyter.orchestration.storage.store import ObjectHead
+from runctl_jupyter.orchestration.storage.store import ObjectHead, ObjectPart
 from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import FolderStore, NotFound
 
@@ -35,6 +36,20 @@ class ListableFolder(FolderStore):
         if not path.is_file():
             raise NotFound(f"no {self.uri_of(key)}")
         return ObjectHead(path.stat().st_size, self._metadata(key))
+
+    def get_part(self, key: str, start: int, end: int) -> ObjectPart:
+        """Read bytes `start` to `end` of an object, or as many of them as there are; raises `NotFound`."""
+        path = self.path(key)
+        try:
+            with path.open("rb") as stream:
+                stream.seek(start)
+                data = stream.read(end - start)
+                facts = os.fstat(stream.fileno())
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFound(f"no {self.uri_of(key)}") from None
+        modified = datetime.fromtimestamp(facts.st_mtime, UTC)
+        # A part says nothing of the whole's content: what tells two versions apart is when it was written.
+        return ObjectPart(data, f'"{facts.st_mtime_ns}"', self._metadata(key), modified, facts.st_size)
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix`: names of sub-folders, and objects."""

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectMissing, StorageUnavailable
 from runctl_jupyter.orchestration.listing import Column, Listing
-from runctl_jupyter.orchestration.model import StorageObject, Transfer
+from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, Transfer
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
+from runctl_jupyter.orchestration.storage.objects import MOST_IN_PAGE, Objects
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.orchestration.units import age_text, size_text
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoreError
@@ -24,6 +26,14 @@ _PARALLEL = 16
 J = TypeVar("J")
 
 
+@dataclass(frozen=True)
+class ObjectStream:
+    """An object on its way."""
+
+    size: int
+    chunks: Iterator[bytes]
+
+
 class Storage:
     """``rc.storage``: objects in any bucket the credentials reach.
 
@@ -31,10 +41,12 @@ class Storage:
     ----------
     open_bucket
         Returns the store of a bucket.
+    objects
+        What pages and previews are read from.
     """
 
-    def __init__(self, open_bucket: Callable[[str], BucketStore]) -> None:
-        self._open = open_bucket
+    def __init__(self, open_bucket: Callable[[str], BucketStore], objects: Objects) -> None:
+        self._open, self._objects = open_bucket, objects
 
     def list(self, uri: str, *, recursive: bool = False) -> Listing[StorageObject]:
         """List the objects under an ``s3://`` address, one level unless `recursive`.
@@ -59,6 +71,65 @@ class Storage:
                 rows += [StorageObject(f"s3://{address.bucket}/{k}", k, None, None, is_prefix=True) for k in keys]
         rows += [StorageObject(f"s3://{address.bucket}/{e.key}", e.key, e.size, e.last_modified) for e in found]
         return Listing(rows, _COLUMNS, f"Nothing under {address}. Put something there: runctl s3 upload FILE {address}")
+
+    def page(self, uri: str, token: str | None = None, prefix_filter: str = "", limit: int = 200) -> ObjectPage:
+        """Return one level under an address, a page of it: one request, however much there is.
+
+        Parameters
+        ----------
+        token
+            `ObjectPage.next` of the page before; None for the first.
+        prefix_filter
+            How the names begin.
+        limit
+            The most entries, up to 1000.
+
+        Raises
+        ------
+        InvalidRequest
+            The address, the token or the limit is wrong.
+        StorageUnavailable, PermissionDenied
+            The bucket is missing or not ours.
+        """
+        if not 1 <= limit <= MOST_IN_PAGE:
+            raise InvalidRequest(f"A page of {limit} objects cannot be had.", f"Ask for 1 to {MOST_IN_PAGE}.")
+        return self._objects.page(uri, token, prefix_filter, limit)
+
+    def preview(self, uri: str) -> Preview:
+        """Return the beginning of an object as text, if it is some, and what it is; reads 64 kB, and runs nothing.
+
+        Raises
+        ------
+        InvalidRequest
+            The address is malformed, or names a folder.
+        ObjectMissing
+            There is no such object.
+        StorageUnavailable
+            S3 refused or failed.
+        """
+        from runctl_jupyter.orchestration.storage.preview import preview
+
+        with storage_errors():
+            return preview(uri, self._objects)
+
+    def stream(self, uri: str) -> ObjectStream:
+        """Begin to read an object without a file.
+
+        Raises
+        ------
+        InvalidRequest
+            The address is malformed, or names a folder.
+        ObjectMissing
+            There is no such object.
+        StorageUnavailable
+            S3 refused or failed; also while the bytes are read.
+        """
+        address = S3Uri.parse(uri)
+        if not address.key or address.key.endswith("/"):
+            raise InvalidRequest(f"{address} names a folder.", "Read its objects one by one.")
+        with storage_errors():
+            size, pieces = self._open(address.bucket).stream(address.key)
+        return ObjectStream(size, _explained(pieces))
 
     def upload(
         self, source: str | Path, uri: str, *, recursive: bool = False, on_progress: Progress | None = None
@@ -155,6 +226,11 @@ def storage_errors() -> Iterator[None]:
         raise ObjectMissing(f"There is {error}.", "See what is there: runctl s3 list") from error
     except StoreError as error:
         raise StorageUnavailable(f"{error}.", "Try again; if it stays, check the network and the bucket.") from error
+
+
+def _explained(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with storage_errors():
+        yield from pieces
 
 
 def _as_prefix(key: str) -> str:

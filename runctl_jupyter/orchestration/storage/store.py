@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runctl_jupyter.orchestration.storage.listed import ListedObject
-from runctl_jupyter.run_record import RecordStore
+from runctl_jupyter.run_record import RecordStore, StoredObject
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,13 @@ class ObjectHead:
 
     size: int
     metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ObjectPart(StoredObject):
+    """A part of an object: `data` is the part, `size` the whole's."""
+
+    size: int = 0
 
 
 class Store(RecordStore, Protocol):
@@ -34,6 +41,9 @@ class Store(RecordStore, Protocol):
 
     def head(self, key: str) -> ObjectHead:
         """Return size and metadata of an object; raises `NotFound`."""
+
+    def get_part(self, key: str, start: int, end: int) -> ObjectPart:
+        """Read bytes `start` to `end` of an object, or as many of them as there are; raises `NotFound`."""
 
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix`: names of sub-prefixes, and objects."""

@@ -19,6 +19,7 @@ def engine(sandbox: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RUNCTL_SANDBOX_HOME", sandbox.home)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def make(files: dict[str, str]) -> Runctl:
         project = tmp_path / "project"
@@ -36,6 +37,7 @@ def dev(sandbox: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """An instance that takes jobs, for a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNCTL_SANDBOX_HOME", sandbox.home)
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("dev-data")))
         rc = Runctl(target="sandbox", cwd=tmp_path_factory.mktemp("dev"))
         instance = rc.instances.create("m5.large", wait=True)
         assert isinstance(instance, Instance)

@@ -24,12 +24,13 @@ folder = pathlib.Path(os.environ["RUNCTL_CHECKPOINT_DIR"])
 source = os.environ.get("RUNCTL_RESUME_FROM")
 path = pathlib.Path(source) if source else None
 found = path and hashlib.sha256(path.read_bytes()).hexdigest()
+for step in () if path else (1, 2, 3):
+    (folder / f"step_{step}.bin").write_bytes(bytes([step]) * 5000)
+# Only now: who cancels when it has read this line cancels a script that has saved everything.
 print("attempt", os.environ["RUNCTL_ATTEMPT"], path and path.name, found)
 if path:
     (folder / "step_4.bin").write_bytes(b"more")
     sys.exit(0)
-for step in (1, 2, 3):
-    (folder / f"step_{step}.bin").write_bytes(bytes([step]) * 5000)
 if "--stay" in sys.argv:
     time.sleep(300)
 sys.exit(3)

@@ -1,0 +1,141 @@
+"""The beginning of an object for people: text, JSON, the header of tensors. Nothing of it is ever run or unpickled."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.model import Preview
+from runctl_jupyter.orchestration.units import size_text
+from runctl_jupyter.run_record import to_iso
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.storage.objects import Objects
+    from runctl_jupyter.orchestration.storage.store import ObjectPart
+
+_BEGINNING = 64 << 10
+_MOST_HEADER = 16 << 20
+_MOST_TEXT = 256 << 10
+"""Indented JSON may be far longer than what it is made from."""
+_MOST_TENSORS = 2000
+_MOST_METADATA = 20
+_MOST_FACT = 200
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+"""Characters that no text has: not among them are tabs, ends of lines and pages, and what begins a colour."""
+_LENGTH_BYTES = 8
+
+_FORMATS = (
+    (b"PK\x03\x04", "ZIP archive"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x93NUMPY", "NumPy array"),
+    (b"PAR1", "Parquet"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"\x89PNG", "PNG image"),
+    (b"\xff\xd8\xff", "JPEG image"),
+    (b"%PDF", "PDF"),
+    (b"\x80\x02", "pickle"),
+    (b"\x80\x03", "pickle"),
+    (b"\x80\x04", "pickle"),
+    (b"\x80\x05", "pickle"),
+)
+"""How files begin, and what they are then."""
+
+
+def preview(uri: str, objects: Objects) -> Preview:
+    """Return what can be shown of an object; see `Storage.preview`."""
+    if uri.endswith("/"):
+        raise InvalidRequest(f"{uri} names a folder.", "Look at what lies in it.")
+    beginning = objects.part(uri, 0, _BEGINNING)
+    facts = _facts(beginning)
+    if uri.endswith(".safetensors"):
+        header = _safetensors_header(uri, beginning, objects)
+        if header is not None:
+            return _tensors(uri, beginning.size, header, facts)
+    truncated = beginning.size > len(beginning.data)
+    text = _as_text(beginning.data, truncated=truncated)
+    if text is None:
+        facts += [("format", name) for magic, name in _FORMATS if beginning.data.startswith(magic)]
+        return Preview(uri, beginning.size, "binary", "", truncated, facts)
+    pretty = None if truncated else _pretty_json(text)
+    if pretty is not None:
+        return Preview(uri, beginning.size, "json", pretty, truncated=False, facts=facts)
+    return Preview(uri, beginning.size, "text", text, truncated, facts)
+
+
+def _facts(found: ObjectPart) -> list[tuple[str, str]]:
+    written = "" if found.modified is None else to_iso(found.modified)
+    return [("size", size_text(found.size)), ("modified", written)]
+
+
+def _as_text(data: bytes, *, truncated: bool) -> str | None:
+    try:
+        # What was cut may end within a character.
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(data, final=not truncated)
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def _pretty_json(text: str) -> str | None:
+    """Return JSON indented; None for what is none, or cannot be shown as such."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        pretty = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        pretty.encode()  # it may name half a surrogate pair
+    except (ValueError, RecursionError):
+        return None
+    return pretty if len(pretty) <= _MOST_TEXT else None
+
+
+def _safetensors_header(uri: str, beginning: ObjectPart, objects: Objects) -> Mapping[str, Any] | None:
+    """Return the header: its length in eight bytes, then JSON (safetensors, "Format"); None where it is not one."""
+    length = int.from_bytes(beginning.data[:_LENGTH_BYTES], "little")
+    end = _LENGTH_BYTES + length
+    if length > _MOST_HEADER or end > beginning.size:
+        return None
+    data = beginning.data[:end]
+    if end > len(data):
+        data += objects.part(uri, len(data), end).data
+    try:
+        header = json.loads(data[_LENGTH_BYTES:])
+        header_is_one = all(
+            name == "__metadata__" or (isinstance(each["dtype"], str) and all(type(n) is int for n in each["shape"]))
+            for name, each in header.items()
+        )
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return None
+    return header if header_is_one else None
+
+
+def _tensors(uri: str, size: int, header: Mapping[str, Any], facts: list[tuple[str, str]]) -> Preview:
+    tensors = [(name, each["dtype"], each["shape"]) for name, each in header.items() if name != "__metadata__"]
+    shown = [(_line(name), dtype, f"[{', '.join(map(str, shape))}]") for name, dtype, shape in tensors[:_MOST_TENSORS]]
+    wide, narrow = (max((len(row[column]) for row in shown), default=0) for column in (0, 1))
+    metadata = header.get("__metadata__")
+    said = list(metadata.items())[:_MOST_METADATA] if isinstance(metadata, dict) else []
+    return Preview(
+        uri=uri,
+        size=size,
+        kind="tensors",
+        text="\n".join(f"{name:<{wide}}  {dtype:<{narrow}}  {shape}" for name, dtype, shape in shown),
+        truncated=len(tensors) > len(shown),
+        facts=[
+            *facts,
+            ("tensors", f"{len(tensors):,}"),
+            ("parameters", f"{sum(math.prod(shape) for _, _, shape in tensors):,}"),
+            *((_line(str(name)), _line(str(value))) for name, value in said),
+        ],
+    )
+
+
+def _line(text: str) -> str:
+    """Return a name or value of a foreign file as a short line of text."""
+    line = "".join(c if c.isprintable() else "�" for c in text)
+    return line if len(line) <= _MOST_FACT else f"{line[:_MOST_FACT]}…"
