@@ -38,6 +38,8 @@ class StartedScript:
     """See `processes.start_time`."""
     memory_kills: int
     """The kernel's count of kills for memory before the start."""
+    log_bytes: int = 0
+    """Bytes of the log before the script's first."""
 
 
 class Journal:

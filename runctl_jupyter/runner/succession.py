@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Optional
 
-from runctl_jupyter.run_record import Cause, JobState, Status
+from runctl_jupyter.run_record import Cause, JobState, PhaseMark, Status
 from runctl_jupyter.runner.attempt import Attempt, End
 from runctl_jupyter.runner.journal import Journal, StartedScript, boot_id
 from runctl_jupyter.runner.keeper import MOST_RESTARTS
@@ -74,7 +74,13 @@ class Succession:
         if script is None or before is Before.PREPARED:
             return first
         phase = "training" if before is Before.STARTED else "saving"
-        return replace(first, state=JobState.RUNNING, phase=phase, started_at=script.started_at)
+        going_on = replace(first, state=JobState.RUNNING, phase=phase, started_at=script.started_at)
+        known = self.known
+        if known is None:
+            return replace(going_on, phases=[*first.phases, PhaseMark("training", script.started_at)])
+        return replace(
+            going_on, phases=known.phases, progress=known.progress, metrics=known.metrics, machine=known.machine
+        )
 
     def at_least(self, measured: dict[str, Any]) -> dict[str, Any]:
         """Return what this runner has counted, or the runner before had: it takes a moment to find that again."""

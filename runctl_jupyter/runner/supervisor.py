@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from enum import IntEnum
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from runctl_jupyter.run_record import (
     ATTEMPT_IS_KEPT,
@@ -35,6 +35,7 @@ from runctl_jupyter.runner.output_pipe import OutputPipe
 from runctl_jupyter.runner.outputs import OutputUploader
 from runctl_jupyter.runner.packages import resolved_environment
 from runctl_jupyter.runner.periodic import Periodic
+from runctl_jupyter.runner.phases import opening_phases, with_phase
 from runctl_jupyter.runner.power import power_off
 from runctl_jupyter.runner.preparation import NotPrepared, Preparation, Prepared, checkpoint_folder
 from runctl_jupyter.runner.processes import descendants, keeper_or_self, start_time
@@ -46,9 +47,13 @@ from runctl_jupyter.runner.stops import CancelWatch, LimitWatch, Stopped, StopRe
 from runctl_jupyter.runner.succession import Before, Succession
 from runctl_jupyter.runner.variables import store_results
 
+if TYPE_CHECKING:
+    from runctl_jupyter.runner.measuring import Measuring
+
 _TAIL_BYTES = 1 << 16
 _OWN_FAILURE_GRACE_S = 5.0
 _BESIDE_S = 10.0
+_MEASURES_S = 5.0
 _LATE_SAVE_S = 60.0
 """For uploads of an attempt whose end somebody else has written."""
 
@@ -84,6 +89,7 @@ class Supervisor:
         self._claimed_at = self._succession.claimed_at
         self._checkpoints: Optional[CheckpointUploader] = None
         self._outputs: Optional[OutputUploader] = None
+        self._measuring: Optional[Measuring] = None
 
     def run(self) -> Outcome:
         """Run the attempt, if it can be claimed, and report its end.
@@ -147,6 +153,7 @@ class Supervisor:
             runner_id=claim.runner_id,
             instance_id=self._instance_id,
             claimed_at=claim.claimed_at,
+            phases=opening_phases(self._attempt, claim.claimed_at),
         )
         first = self._succession.first_status(first)
         self._board = StatusBoard(self._store, self._attempt.keys, first, self._measure, self._folders.state)
@@ -176,7 +183,8 @@ class Supervisor:
             "output_bytes": self._outputs.bytes if self._outputs else 0,
             "cost_usd": cost_usd(self._spec.price_per_hour, time.monotonic() - self._claimed_at),
         }
-        return self._succession.at_least(measured)
+        measured = self._succession.at_least(measured)
+        return {**measured, **self._measuring.fields()} if self._measuring else measured
 
     def _beat(self) -> None:
         try:
@@ -189,7 +197,7 @@ class Supervisor:
             sys.stderr.write(f"{to_iso(now())} heartbeat: {error}\n")
 
     def _enter(self, phase: str, **fields: Any) -> None:
-        self._board.change(phase=phase, **fields)
+        self._board.change(phase=phase, phases=with_phase(self._board.current.phases, phase), **fields)
         self._heartbeat.kick()
 
     def _work(self) -> End:
@@ -249,7 +257,11 @@ class Supervisor:
         started: list[StartedScript] = []
 
         def note(pid: int) -> None:
-            started.append(StartedScript(to_iso(now()), time.monotonic(), pid, start_time(pid), kills_for_memory()))
+            started.append(
+                StartedScript(
+                    to_iso(now()), time.monotonic(), pid, start_time(pid), kills_for_memory(), self._log.received
+                )
+            )
             self._journal.note_script(started[0])
 
         try:
@@ -291,6 +303,7 @@ class Supervisor:
             checkpoints.start()
             if self._outputs is not None:
                 self._outputs.start()
+            self._measuring = self._measure_script(script)
             idle_watch = self._idle_watch()
             idle_watch.start()
             by_itself = child.wait()
@@ -314,6 +327,14 @@ class Supervisor:
         cause = cause_of_exit(code, self._log.tail(_TAIL_BYTES), out_of_memory=out_of_memory)
         return End(JobState.FAILED if cause else JobState.SUCCEEDED, training.exit_code(code), cause)
 
+    def _measure_script(self, script: StartedScript) -> Measuring:
+        from runctl_jupyter.runner.measuring import Measuring  # 30 ms that no script shall wait for
+
+        again, before = self._succession.before is not Before.NOTHING, self._succession.known
+        measuring = Measuring(self._attempt, script, checkpoint_folder(self._attempt), again=again, before=before)
+        measuring.start()
+        return measuring
+
     def _idle_watch(self) -> Periodic:
         if self._spec.limits.idle_stop_s is not None and not IdleWatch.can_watch():
             self._log.say("this system does not tell what its processes do: --idle-stop has no effect here")
@@ -332,7 +353,13 @@ class Supervisor:
 
     def _save(self, end: End) -> End:
         self._enter("saving")
-        return save(self._attempt, self._log, self._uploads(), end)
+        measuring = self._measuring
+        if measuring is not None:
+            measuring.close()
+        end = save(self._attempt, self._log, self._uploads(), end)
+        if measuring is not None:
+            measuring.join(_MEASURES_S)
+        return end
 
     def _uploads(self) -> list[Upload]:
         checkpoints, outputs = self._checkpoints, self._outputs
