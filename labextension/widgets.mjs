@@ -9,6 +9,7 @@ const out = join(here, '../runctl_jupyter/widgets/static');
 
 await build({
   entryPoints: [
+    { in: join(here, 'src/widgets/loader.ts'), out: 'loader' },
     { in: join(here, 'src/widgets/card.tsx'), out: 'card' },
     { in: join(here, 'src/widgets/panel.tsx'), out: 'panel' }
   ],
@@ -29,7 +30,7 @@ await build({
   logLevel: 'warning'
 });
 await build({
-  entryPoints: [join(here, 'style/index.css')],
+  entryPoints: [join(here, 'src/widgets/style.css')],
   outfile: join(out, 'style.css'),
   bundle: true,
   minify: true,

@@ -14,6 +14,7 @@ from runctl_jupyter.commands.checkpoints import checkpoints
 from runctl_jupyter.commands.demo import demo
 from runctl_jupyter.commands.instances import create, list_instances, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
+from runctl_jupyter.commands.panel import panel
 from runctl_jupyter.commands.parameters import json_option, place_options
 from runctl_jupyter.commands.place import EXAMPLES, status, use, whereabouts
 from runctl_jupyter.commands.references import show, wait
@@ -25,7 +26,7 @@ from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
     "use", "status", "create", "list", "show", "start", "stop", "terminate", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "sandbox", "demo", "help",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "panel", "sandbox", "demo", "help",
 ]  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 for verb in (
     use, status, create, list_instances, show, start, stop, terminate, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, sandbox, demo, show_help,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 
