@@ -52,6 +52,18 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "runctl-jupyter"}]
 
 
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Tell the Jupyter server which module to load."""
+    return [{"module": "runctl_jupyter"}]
+
+
+def _load_jupyter_server_extension(server_app: Any) -> None:
+    """Add the routes that the panels ask."""
+    from runctl_jupyter.server.extension import load
+
+    load(server_app)
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Handle ``%load_ext runctl_jupyter``: magics, completion, formatters and one line of welcome."""
     from runctl_jupyter.magics.extension import load

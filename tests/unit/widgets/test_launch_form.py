@@ -16,7 +16,6 @@ from runctl_jupyter.commands import PanelView, Request, invoke
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
 from runctl_jupyter.orchestration.jobs.job import Job
-from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.panels import Panels
 from runctl_jupyter.widgets import JobCardWidget, launch_form
 
@@ -56,7 +55,8 @@ class Trains:
     def __init__(self, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
         self.job, self.asked = job, []  # type: tuple[Job, list[tuple[str, dict[str, Any]]]]
         self.failure: Exception | None = None
-        monkeypatch.setattr(Jobs, "train", self.train)
+        # In place of all of `jobs`: making them would start a sandbox.
+        monkeypatch.setattr(Runctl, "jobs", SimpleNamespace(train=self.train))
 
     def train(self, script: str, **asked: Any) -> Job:
         self.asked.append((script, asked))

@@ -1,0 +1,164 @@
+"""What can be done: the few things that change the world."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from runctl_jupyter.orchestration.instances.document import instance_documents
+from runctl_jupyter.orchestration.model import Instance
+from runctl_jupyter.panels.landing import landing_place
+from runctl_jupyter.panels.line_door import LineDoor, launch
+from runctl_jupyter.panels.parameters import (
+    EndOfInstance,
+    Line,
+    OfInstance,
+    OfJob,
+    OfObject,
+    P,
+    Resumption,
+    checked,
+)
+from runctl_jupyter.panels.troubles import explained, unknown
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration import Runctl
+    from runctl_jupyter.panels.engines import OpenRunctl
+    from runctl_jupyter.panels.handles import Handles
+
+Result = dict[str, Any]
+
+_ANSWER_S = 20.0
+"""A proxy before a Jupyter server waits some sixty seconds for an answer; a machine may take minutes."""
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Deed(Generic[P]):
+    """What it is done with, and who does it."""
+
+    model: type[P]
+    do: Callable[[P, str | None], Result]
+
+    def carry_out(self, name: str, params: object, place: str | None) -> Result:
+        """Check the parameters and do it."""
+        return self.do(checked(self.model, params, f"Action {name}"), place)
+
+
+class Deeds:
+    """Does things.
+
+    Parameters
+    ----------
+    handles
+        How to reach the engine.
+    open_to_launch
+        Makes the engine that launches: unlike the others it may start a sandbox.
+    folder
+        Where downloads land.
+    """
+
+    def __init__(self, handles: Handles, open_to_launch: OpenRunctl, folder: Callable[[], Path]) -> None:
+        self._handles, self._engines = handles, handles.engines
+        self._open_to_launch, self._folder = open_to_launch, folder
+        self._deeds: Mapping[str, Deed[Any]] = {
+            "cancel": Deed(OfJob, self._cancel),
+            "resume": Deed(Resumption, self._resume),
+            "start": Deed(OfInstance, self._start),
+            "stop": Deed(EndOfInstance, self._stop),
+            "terminate": Deed(EndOfInstance, self._terminate),
+            "download": Deed(OfObject, self._download),
+            "launch": Deed(Line, self._launch),
+        }
+
+    def do(self, action: object, params: object, place: str | None) -> Result:
+        """Do the deed of this name.
+
+        Raises
+        ------
+        InvalidRequest
+            There is none, or it cannot be done like this.
+        RunctlError
+            What the engine could not do.
+        """
+        deed = self._deeds.get(action) if isinstance(action, str) else None
+        if deed is None:
+            raise unknown("action", action, list(self._deeds))
+        return deed.carry_out(str(action), params, place)
+
+    def _cancel(self, params: OfJob, place: str | None) -> Result:
+        with self._handles.job(place, params.job) as job:
+            # Saving may take minutes: who looks on sees the end come.
+            return {"job": job.cancel(wait=False).to_dict()}
+
+    def _resume(self, params: Resumption, place: str | None) -> Result:
+        with self._handles.job(place, params.job) as job:
+            going = job.resume(checkpoint=params.checkpoint)
+            self._handles.launching.append(going)
+            return {"job": going.to_dict()}
+
+    def _start(self, params: OfInstance, place: str | None) -> Result:
+        with self._engines.using(place) as rc:
+            instance = rc.instances.get(params.instance)
+            self._handles.late.pop(instance.id, None)
+            started = self._begin_start(rc, instance)
+            for _ in range(int(_ANSWER_S / _LOOK_S)):
+                if wait_for([started], timeout=_LOOK_S).done:
+                    return _instance(started.result())
+                instance = rc.instances.get(instance.id)
+                if instance.state == "pending":
+                    break
+            # It goes on without this request; what fails then is said in the instance's row.
+            started.add_done_callback(lambda done: self._note_late(instance.id, done))
+            return _instance(instance)
+
+    def _begin_start(self, rc: Runctl, instance: Instance) -> Future[Instance]:
+        """Start an instance and arm its limits in a thread of its own, which does not hold up the process's end."""
+        started: Future[Instance] = Future()
+
+        def start() -> None:
+            try:
+                started.set_result(rc.instances.start(instance.id))
+            except BaseException as error:  # noqa: BLE001 - whatever it was, it belongs to who waits for it
+                started.set_exception(error)
+
+        threading.Thread(target=start, name=f"runctl-start-{instance.id}", daemon=True).start()
+        return started
+
+    def _note_late(self, instance_id: str, done: Future[Instance]) -> None:
+        error = done.exception()
+        if error is not None:
+            said = explained(error)
+            self._handles.late[instance_id] = f"{said['what']} {said['to_resolve']}"
+
+    def _stop(self, params: EndOfInstance, place: str | None) -> Result:
+        with self._engines.using(place) as rc:
+            return _instance(rc.instances.stop(params.instance, force=params.force))
+
+    def _terminate(self, params: EndOfInstance, place: str | None) -> Result:
+        with self._engines.using(place) as rc:
+            return _instance(rc.instances.terminate(params.instance, force=params.force))
+
+    def _download(self, params: OfObject, place: str | None) -> Result:
+        folder, is_folder = self._folder(), params.uri.endswith("/")
+        with self._engines.using(place) as rc, landing_place(folder, params.uri) as path:
+            moved = rc.storage.download(params.uri, path, recursive=is_folder)
+            return {"path": path.relative_to(folder).as_posix(), "size": moved.bytes}
+
+    def _launch(self, params: Line, place: str | None) -> Result:
+        self._handles.forget_launched()
+        door = LineDoor(self._open_to_launch(place), self._handles.launching)
+        launched = launch(params.line, door)
+        if isinstance(launched, Instance):
+            return _instance(launched)
+        return {"job": launched.to_dict()}
+
+
+def _instance(instance: Instance) -> Result:
+    (document,) = instance_documents([instance], [])
+    return {"instance": document}

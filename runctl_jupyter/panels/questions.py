@@ -1,0 +1,172 @@
+"""What can be asked: answered from the record, S3 and EC2 without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+from runctl_jupyter.display.card import LOG_LINES
+from runctl_jupyter.display.log_text import Tail
+from runctl_jupyter.display.masks import mask
+from runctl_jupyter.orchestration.costs.prices import known_types, on_demand_price, type_facts
+from runctl_jupyter.orchestration.errors import RunctlError
+from runctl_jupyter.orchestration.jobs.provenance import of_job
+from runctl_jupyter.orchestration.places import known
+from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.panels.job_topics import POINTS, card_of
+from runctl_jupyter.panels.log_texts import page_texts
+from runctl_jupyter.panels.parameters import Level, LogWindow, Nothing, OfJob, OfObject, P, checked
+from runctl_jupyter.panels.troubles import unknown
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration import Job
+    from runctl_jupyter.panels.handles import Handles
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Question(Generic[P]):
+    """What it is asked with, and who answers."""
+
+    model: type[P]
+    answer: Callable[[P, str | None], Answer]
+
+    def ask(self, name: str, params: object, place: str | None) -> Answer:
+        """Check the parameters and answer."""
+        return self.answer(checked(self.model, params, f"Question {name}"), place)
+
+
+class Questions:
+    """Answers.
+
+    Parameters
+    ----------
+    handles
+        How to reach the engine.
+    """
+
+    def __init__(self, handles: Handles) -> None:
+        self._handles, self._engines = handles, handles.engines
+        self._questions: Mapping[str, Question[Any]] = {
+            "places": Question(Nothing, self._places),
+            "place": Question(Nothing, self._place),
+            "card": Question(OfJob, self._card),
+            "log": Question(LogWindow, self._log),
+            "series": Question(OfJob, self._series),
+            "checkpoints": Question(OfJob, self._checkpoints),
+            "record": Question(OfJob, self._record),
+            "objects": Question(Level, self._objects),
+            "preview": Question(OfObject, self._preview),
+            "types": Question(Nothing, self._types),
+        }
+
+    def answer(self, method: object, params: object, place: str | None) -> Answer:
+        """Answer the question of this name.
+
+        Raises
+        ------
+        InvalidRequest
+            There is none, or it is not asked like this.
+        RunctlError
+            What the engine could not do.
+        """
+        question = self._questions.get(method) if isinstance(method, str) else None
+        if question is None:
+            raise unknown("question", method, list(self._questions))
+        return question.ask(str(method), params, place)
+
+    def _places(self, _params: Nothing, _place: str | None) -> Answer:
+        own = self._engines.identity_of(None)
+        rows = [
+            {"id": each.id, "target": each.target, "region": each.region, "bucket": each.bucket} for each in known()
+        ]
+        if own is not None and all(row["id"] != own for row in rows):
+            settings = self._engines.get(None).settings
+            # Never used yet: what is known of it is what has been set.
+            region, bucket = (settings.aws.region, settings.aws.bucket) if settings.target == "aws" else (None, None)
+            rows.append({"id": own, "target": settings.target, "region": region, "bucket": bucket})
+        return {"places": sorted(rows, key=lambda row: row["id"] != own)}
+
+    def _place(self, _params: Nothing, place: str | None) -> Answer:
+        with self._engines.using(place) as rc:
+            status = rc.status()
+            root = None if status.target == "local" else f"{rc.jobs.record.store.uri_of('').rstrip('/')}/"
+            return {
+                "target": status.target,
+                "region": status.region,
+                "bucket": None if root is None else S3Uri.parse(root).bucket,
+                "root": root,
+                "identity": status.identity,
+                "mode": status.mode,
+            }
+
+    def _card(self, params: OfJob, place: str | None) -> Answer:
+        with self._handles.job(place, params.job) as job:
+            job.refresh()
+            note, lines, series = "", [], None
+            checkpoints = list(job.checkpoints()) if job.checkpoint_count else []
+            try:
+                lines, series = _last_lines(job), job.measures().thinned(POINTS).to_dict()
+            except RunctlError as error:
+                # The state is the most of a card: what else cannot be read is said in it.
+                note = mask(f"{error.what} {error.to_resolve}")
+            return card_of(job, checkpoints, log_tail=lines, series=series, note=note)
+
+    def _log(self, params: LogWindow, place: str | None) -> Answer:
+        with self._handles.job(place, params.job) as job:
+            page = job.log_page(params.start, params.limit)
+            at_end = not page.pieces or page.pieces[-1].end >= page.size
+            pieces = page_texts(page.pieces, from_anywhere=params.start < 0, complete=page.ended and at_end)
+            return {"pieces": pieces, "size": page.size, "ended": page.ended}
+
+    def _series(self, params: OfJob, place: str | None) -> Answer:
+        with self._handles.job(place, params.job) as job:
+            series: Answer = job.measures().thinned(POINTS).to_dict()
+            return series
+
+    def _checkpoints(self, params: OfJob, place: str | None) -> Answer:
+        with self._handles.job(place, params.job) as job:
+            return {"checkpoints": job.checkpoints().to_dict()}
+
+    def _record(self, params: OfJob, place: str | None) -> Answer:
+        # Rarely asked, and much to load.
+        from runctl_jupyter.display.provenance import provenance_facts, provenance_text
+
+        with self._handles.job(place, params.job) as job:
+            found = of_job(job)
+            return {"facts": [list(fact) for fact in provenance_facts(found)], "text": provenance_text(found)}
+
+    def _objects(self, params: Level, place: str | None) -> Answer:
+        with self._engines.using(place) as rc:
+            page: Answer = rc.storage.page(params.uri, params.token, params.filter, params.limit).to_dict()
+            return page
+
+    def _preview(self, params: OfObject, place: str | None) -> Answer:
+        with self._engines.using(place) as rc:
+            preview: Answer = rc.storage.preview(params.uri).to_dict()
+            return preview
+
+    def _types(self, _params: Nothing, place: str | None) -> Answer:
+        with self._engines.using(place) as rc:
+            region = None if rc.settings.target == "local" else rc.connection.region
+        return {"types": [_type(name, region) for name in known_types()]}
+
+
+def _last_lines(job: Job) -> list[str]:
+    tail = Tail(LOG_LINES)
+    if job.log_bytes:
+        tail.feed(job.logs(tail=LOG_LINES).read())
+    return tail.text_lines()
+
+
+def _type(name: str, region: str | None) -> Answer:
+    facts, price = type_facts(name), on_demand_price(name, region)
+    return {
+        "name": name,
+        "vcpus": facts and facts.vcpus,
+        "memory_gib": facts and facts.memory_gib,
+        "gpus": facts.accelerator_count if facts else 0,
+        "price_per_hour": price and price.per_hour,
+    }
