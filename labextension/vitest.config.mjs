@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     environment: 'jsdom',
     include: ['tests/**/*.test.{ts,tsx}'],
-    setupFiles: ['tests/setup.ts']
+    setupFiles: ['tests/setup.ts'],
+    // Two cores may be shared by everything else that is tested.
+    testTimeout: 30_000
   }
 });

@@ -35,6 +35,7 @@ WORKERS = str(min(2, os.cpu_count() or 1))
 TORCH = "torch==2.13.0"
 WAITING = ("-n", "4")
 """These tests wait for most of their time, for faults to pass and deadlines to end."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ISOLATED_TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "unshare")
 END_GRACE_S = 5.0
 
@@ -93,6 +94,15 @@ STAGES = (
         ),
         own_home=False,
     ),
+    Stage(
+        "views",
+        "the views of card and panel, without a browser",
+        commands=(
+            Command(("jlpm", "install"), ROOT / "labextension"),
+            Command(("jlpm", "run", "test"), ROOT / "labextension"),
+        ),
+        own_home=False,
+    ),
     Stage("unit", "engine, doors and record, without machines", tests="unit", options=("-n", WORKERS)),
     Stage(
         "runner",
@@ -132,6 +142,13 @@ STAGES = (
         options=WAITING,
         env={"RUNCTL_TEST_MODE": "isolated"},
         isolated=True,
+    ),
+    Stage(
+        "browser",
+        "card, panel and sidebar in JupyterLab and Notebook 7, driven in Chromium",
+        commands=(Command(("jlpm", "install"), ROOT / "labextension"),),
+        tests="browser",
+        own_home=False,
     ),
     Stage(
         "torch",
@@ -180,6 +197,8 @@ def unmet_need(stage: Stage, account: Account | None) -> str | None:
         return f"tests/{stage.tests} has no tests"
     if stage.name == "torch" and not stage.commands and importlib.util.find_spec("torch") is None:
         return f"needs PyTorch: pip install {TORCH}"
+    if stage.name == "browser" and not any(shutil.which(name) for name in BROWSERS):
+        return "needs Chromium (Debian: apt-get install chromium)"
     if stage.isolated:
         if sys.platform != "linux" or os.geteuid() != 0:
             return "needs root on Linux"

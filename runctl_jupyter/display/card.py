@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.display.curve import MOST_POINTS, Curve, curves_html
 from runctl_jupyter.display.masks import cut_middle, mask
 from runctl_jupyter.display.style import BORDER, DIM, MONO, NUMBERS, SURFACE, state_mark, table_html
 from runctl_jupyter.orchestration.listing import plain, text_table
@@ -20,11 +21,13 @@ from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Checkpoint, Job
+    from runctl_jupyter.orchestration.jobs.measures import JobMeasures
 
 LOG_LINES = 20
 _LINE_WIDTH = 160
 _LOG_HTML_BYTES = 6 * 1024
 _CHECKPOINT_ROWS = 10
+_METRICS = 8
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class JobView:
     note: str = ""
     """What to know about the card itself, e.g. how old it is."""
     commands: tuple[str, ...] = field(default=())
+    curves: tuple[Curve, ...] = ()
+    metrics: str = ""
+    """Their last values."""
 
 
 def view_of(
@@ -56,6 +62,7 @@ def view_of(
     checkpoints: Sequence[Checkpoint] = (),
     note: str = "",
     prompt: str = "%runctl",
+    measures: JobMeasures | None = None,
 ) -> JobView:
     """Take a snapshot of `job` as far as it has been read; asks nobody."""
     ended = job.state.ended
@@ -78,7 +85,19 @@ def view_of(
         checkpoint_count=max(job.checkpoint_count, len(rows)),
         note=note,
         commands=tuple(f"{prompt} {verb} {job.name}" for verb in verbs),
+        curves=() if measures is None else _curves(measures),
+        metrics=" · ".join(f"{name} {value:.4g}" for name, value in sorted(job.status.metrics.items())[:_METRICS]),
     )
+
+
+def _curves(measures: JobMeasures) -> tuple[Curve, ...]:
+    curves = []
+    for each in measures.thinned(MOST_POINTS).series:
+        stepped = all(step is not None for step in each.steps)
+        x = [float(step or 0) for step in each.steps] if stepped else each.times
+        curves.append(Curve(each.name, x, each.values))
+    # Losses first: they are what one looks for.
+    return tuple(sorted(curves, key=lambda curve: ("loss" not in curve.name, curve.name)))
 
 
 def _facts(job: Job, ended: bool) -> list[tuple[str, str]]:
@@ -92,9 +111,21 @@ def _facts(job: Job, ended: bool) -> list[tuple[str, str]]:
     ]
     if job.price_per_hour is not None:
         facts += [("Cost", cost), ("Price", rate_text(job.price_per_hour))]
+    progress = _progress(job)
+    if progress:
+        facts.append(("Progress", progress))
     if not ended and job.spec.limits.ttl_s is not None:
         facts.append(("Ends at the latest", _clock(job.created_at + timedelta(seconds=job.spec.limits.ttl_s))))
     return facts
+
+
+def _progress(job: Job) -> str:
+    progress = job.status.progress
+    if progress is None or progress.step is None:
+        return ""
+    of = f" of {progress.total:,}" if progress.total else ""
+    left = f" · about {duration_text(progress.left_s)} left" if progress.left_s and not job.state.ended else ""
+    return f"step {progress.step:,}{of}{left}"
 
 
 def _clock(moment: datetime) -> str:
@@ -116,7 +147,7 @@ def card_text(view: JobView) -> str:
     ]
     if view.phase:
         lines.append(f"phase {view.phase}")
-    lines += [text for text in (view.cause, view.note) if text]
+    lines += [text for text in (view.cause, view.note, view.metrics) if text]
     if view.log_lines:
         lines += [f"log, {size_text(view.log_bytes)}", *(f"  {line}" for line in view.log_lines)]
     if view.checkpoints:
@@ -151,6 +182,10 @@ def card_html(view: JobView) -> str:
     for label, text, room in (("phase", view.phase, 256), ("", view.cause, 1024), ("", view.note, 1024)):
         if text:
             parts.append(f'<div style="padding:0 12px 8px">{label} {_escaped(text, room)}</div>')
+    curves = curves_html(view.curves)
+    if curves or view.metrics:
+        metrics = curves or f'<span style="{NUMBERS}">{escape(view.metrics)}</span>'
+        parts.append(f'<div style="padding:0 12px 8px">{metrics}</div>')
     if view.log_lines:
         parts.append(
             f'<pre role="log" aria-label="last lines of the log" style="margin:0;padding:8px 12px;overflow-x:auto;'

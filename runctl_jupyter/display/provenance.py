@@ -55,6 +55,11 @@ def provenance_text(known: JobProvenance) -> str:
     return "\n".join(lines)
 
 
+def provenance_facts(known: JobProvenance) -> list[tuple[str, str]]:
+    """Return the same as titles and texts, for a table."""
+    return [(fact.name, fact.text) for section in _sections(known) for fact in section.facts]
+
+
 def provenance_html(known: JobProvenance) -> str:
     """Return where a job came from, as HTML: folded, because most who look at a job look at its state."""
     rows = []

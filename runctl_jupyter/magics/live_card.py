@@ -12,21 +12,25 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.display.card import LOG_LINES, card_bundle, view_of
+from runctl_jupyter.display.card import LOG_LINES
 from runctl_jupyter.display.log_text import Tail
 from runctl_jupyter.orchestration.errors import RunctlError, WaitTimedOut
 
 if TYPE_CHECKING:
     from IPython.core.display_functions import DisplayHandle
 
+    from runctl_jupyter.magics.card_views import Bundle, CardViews
     from runctl_jupyter.orchestration import Checkpoint, Job
+    from runctl_jupyter.orchestration.jobs.measures import JobMeasures
 
 _PAUSE_S = 0.34
 """Between two paints: numbers that change faster cannot be read."""
 _REFRESH_S = 1.0
 """Between two reads of the job's state."""
-
-Bundle = dict[str, str]
+_TAIL_S = 1.0
+"""Between two paints when only the log has grown: live views have it from elsewhere, twins are looked at later."""
+_MEASURES_S = 5.0
+"""Between two reads of the metrics."""
 
 
 class LiveCard:
@@ -34,19 +38,26 @@ class LiveCard:
 
     Parameters
     ----------
+    views
+        Makes what is shown.
     on_log
         Called with the log's bytes as they come, for a door without displays.
     """
 
-    def __init__(self, job: Job, *, on_log: Callable[[bytes], object] | None = None) -> None:
+    def __init__(self, job: Job, views: CardViews, *, on_log: Callable[[bytes], object] | None = None) -> None:
         self.job = job
+        self._views = views
         self._on_log = on_log
         self._tail = Tail(LOG_LINES)
         self._checkpoints: tuple[Checkpoint, ...] = ()
+        self._measures: JobMeasures | None = None
+        self._measured = 0.0
         self._note = ""
         self._trouble = ""
         self._displays: list[DisplayHandle] = []
         self._painted: Bundle | None = None
+        self._matters: tuple[object, ...] = ()
+        self._painted_at = 0.0
         self._told: Bundle | None = None
         self._lock = threading.Lock()
         self._news = threading.Event()
@@ -157,7 +168,7 @@ class LiveCard:
             read = self._log_read.is_set()
             self._refresh(now_please=read)
             over = (read and self.job.state.ended) or self._launch_failure() is not None
-            self._paint()
+            self._paint(last=over)
             if over:
                 return
             if timeout is not None and time.monotonic() - began > timeout:
@@ -177,6 +188,7 @@ class LiveCard:
             self.job.refresh()
             if self.job.checkpoint_count > len(self._checkpoints):
                 self._checkpoints = tuple(self.job.checkpoints())
+            self._read_measures()
         except RunctlError as error:
             self._note = f"{error.what} The job goes on; trying again."
         else:
@@ -184,6 +196,13 @@ class LiveCard:
         failure = self._launch_failure()
         if failure is not None:
             self._note = f"{failure.what} {failure.to_resolve}"
+
+    def _read_measures(self) -> None:
+        moment = time.monotonic()
+        if self.job.state.ended or moment - self._measured >= _MEASURES_S:
+            self._measured = moment
+            if self.job.status.metrics:
+                self._measures = self.job.measures()
 
     def _launch_failure(self) -> RunctlError | None:
         launching = self.job.launching
@@ -193,14 +212,23 @@ class LiveCard:
         return failure if isinstance(failure, RunctlError) else None
 
     def _bundle(self) -> Bundle:
-        note = self._trouble or self._note
-        view = view_of(self.job, log_lines=self._tail.text_lines(), checkpoints=self._checkpoints, note=note)
-        return card_bundle(view)
+        return self._views.bundle(
+            log_lines=self._tail.text_lines(),
+            checkpoints=self._checkpoints,
+            measures=self._measures,
+            note=self._trouble or self._note,
+        )
 
-    def _paint(self) -> None:
+    def _paint(self, *, last: bool = False) -> None:
+        job, moment = self.job, time.monotonic()
+        lines = self._tail.text_lines()
+        matters = (job.state, job.phase, job.attempt, self._trouble, self._note, len(self._checkpoints), bool(lines))
+        if not last and matters == self._matters and moment - self._painted_at < _TAIL_S:
+            return
         with self._lock:
             bundle = self._bundle()
-            if bundle == self._painted:
+            self._matters, self._painted_at = matters, moment
+            if self._painted is not None and _told(bundle) == _told(self._painted):
                 return
             self._painted = bundle
             self._send(bundle)
@@ -208,3 +236,8 @@ class LiveCard:
     def _send(self, bundle: Bundle) -> None:
         for handle in self._displays:
             handle.update(bundle, raw=True)  # type: ignore[no-untyped-call]  # IPython
+
+
+def _told(bundle: Bundle) -> object:
+    """Return what a person sees of it: without it a new time alone would be news."""
+    return bundle["text/plain"], bundle["text/html"]

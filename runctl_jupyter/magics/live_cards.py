@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from runctl_jupyter.commands import LogView, Watched
     from runctl_jupyter.magics.live_card import LiveCard
+    from runctl_jupyter.magics.notebook_door import NotebookDoor
     from runctl_jupyter.orchestration import Job
 
 _PANE_LINES = 200
@@ -23,12 +24,14 @@ class LiveCards:
 
     Parameters
     ----------
+    door
+        Knows the engines of this kernel.
     live
         Whether displays can be updated; a shell in a terminal prints each update below the last.
     """
 
-    def __init__(self, shell: InteractiveShell, live: bool | None = None) -> None:
-        self.shell = shell
+    def __init__(self, shell: InteractiveShell, door: NotebookDoor, live: bool | None = None) -> None:
+        self.shell, self._door = shell, door
         self.live = hasattr(shell, "kernel") if live is None else live
         self._cards: dict[str, LiveCard] = {}
         self._shown_in: dict[str, int] = {}
@@ -113,9 +116,12 @@ class LiveCards:
         self._cards.clear()
 
     def _new(self, job: Job, on_log: Callable[[bytes], None] | None = None) -> LiveCard:
+        from runctl_jupyter.magics.card_views import CardViews
         from runctl_jupyter.magics.live_card import LiveCard
 
-        return LiveCard(job, on_log=on_log)
+        widgets = hasattr(self.shell, "kernel")
+        views = CardViews(job, self._door.engine_of(job), widgets=widgets, launching=self._door.launching)
+        return LiveCard(job, views, on_log=on_log)
 
     def _show_so_far(self, job: Job) -> None:
         """Show the log from its first byte, where that is more than the card holds."""

@@ -36,6 +36,20 @@ class NotebookDoor:
             self._in_use = self._make(choice)
         return self._in_use
 
+    def engine_of(self, job: Job) -> Runctl | None:
+        """Return an engine of the place that a job is of; None if that was never used on this computer."""
+        from runctl_jupyter.orchestration import Runctl
+        from runctl_jupyter.orchestration.errors import InvalidRequest
+        from runctl_jupyter.orchestration.places import open_place
+
+        place = job.record.place()
+        if self._in_use is not None and self._in_use.place == place:
+            return self._in_use
+        try:
+            return Runctl(**open_place(place))
+        except InvalidRequest:
+            return None
+
     def use(self, choice: Choice) -> Place:
         """Make `choice` what this kernel uses from now on."""
         from runctl_jupyter.commands.place import place_of

@@ -23,7 +23,7 @@ class RunctlMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.door = NotebookDoor()
-        self.cards = LiveCards(shell)
+        self.cards = LiveCards(shell, self.door)
         self.matcher: Callable[..., Any] | None = None
 
     @no_var_expand  # we expand: IPython's way would rewrite JSON
@@ -80,7 +80,7 @@ class RunctlMagics(Magics):
         return str(parent.get("metadata", {}).get("cellId") or "")
 
     def _show(self, outcome: Outcome, hidden: bool) -> Any:
-        from runctl_jupyter.commands import Launched, LogView, Shown, Story, Watched
+        from runctl_jupyter.commands import Launched, LogView, PanelView, Shown, Story, Watched
 
         value = outcome.value
         prompt = self.door.prompt
@@ -102,6 +102,8 @@ class RunctlMagics(Magics):
             return self.cards.show_log(value, prompt, hidden)
         if isinstance(value, Story):
             return _tell(value)
+        if isinstance(value, PanelView):
+            return self._panel(value)
         if outcome.as_json:
             return _print_json(value)
         if isinstance(value, Shown):
@@ -127,6 +129,14 @@ class RunctlMagics(Magics):
         self.cards.show(shown.job)
         display(notebook_bundle(shown.provenance), raw=True)  # type: ignore[no-untyped-call]  # IPython
         return shown.job
+
+    def _panel(self, view: Any) -> None:
+        from IPython.display import display
+
+        from runctl_jupyter.widgets.panel import panel_view
+
+        # Displayed and not returned: a panel that `Out` keeps would be followed for ever.
+        display(panel_view(view.rc, view.script, launching=self.door.launching))  # type: ignore[no-untyped-call]  # IPython
 
     def _launched(self, job: Any, as_json: bool, hidden: bool) -> Any:
         if as_json:

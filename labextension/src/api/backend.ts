@@ -74,7 +74,10 @@ export interface Actions {
     result: { path: string; size: number };
   };
   /** Run a line of the grammar that launches a job, e.g. `train fit.py --name digits`, without `%runctl`. */
-  launch: { params: { line: string }; result: { job: JobDocument } };
+  launch: {
+    params: { line: string };
+    result: { job: JobDocument } | { instance: InstanceDocument };
+  };
 }
 
 /** Rows of a table that have changed. The first event of a subscription holds all there are and has `reset`. */

@@ -43,5 +43,6 @@ function ageText(
   const age = `as of ${clock}, ${agoText(asOf, now)}`;
   return trouble === null
     ? age
-    : `not live: ${trouble.what} ${trouble.to_resolve} Trying again; this is ${age}.`;
+    : // What to do comes last: it often ends in a line to type.
+      `not live, ${age}; trying again. ${trouble.what} ${trouble.to_resolve}`;
 }

@@ -5,15 +5,15 @@ const TIME: Intl.DateTimeFormatOptions = {
   minute: '2-digit',
   hourCycle: 'h23'
 };
+/** Made once: making one takes half a millisecond, and a list makes a text for each row that it draws. */
+const TODAY = new Intl.DateTimeFormat('en-GB', TIME);
+const ANOTHER_DAY = new Intl.DateTimeFormat('en-GB', { ...TIME, day: 'numeric', month: 'short' });
 
 /** A moment on the clock of whoever looks, with its day unless that is the day of `now`. */
 export function clockText(iso: string, now: number): string {
   const moment = new Date(iso);
   const sameDay = moment.toDateString() === new Date(now).toDateString();
-  return moment.toLocaleString(
-    'en-GB',
-    sameDay ? TIME : { ...TIME, day: 'numeric', month: 'short' }
-  );
+  return (sameDay ? TODAY : ANOTHER_DAY).format(moment);
 }
 
 /** Seconds from one moment to another; never below zero. */

@@ -27,13 +27,13 @@ const GIVEN_MACHINE = ['environment', 'training'];
 /** The bar of a job: what was, what is, and while it lives what comes. */
 export function stretchesOf(job: JobDocument, now: number): Stretch[] {
   const ended = hasEnded(job.state);
-  const broken = ended && job.state !== 'succeeded';
+  const broken = brokenPhase(job);
   const stretches: Stretch[] = [];
   job.phases.forEach((phase, index) => {
     const last = index === job.phases.length - 1;
     const end = phase.ended_at ?? job.ended_at ?? (ended ? job.updated_at : now);
     const seconds = secondsBetween(phase.began_at, end);
-    const state = !last ? 'done' : broken ? 'broken' : ended ? 'done' : 'now';
+    const state = index === broken ? 'broken' : last && !ended ? 'now' : 'done';
     const name = titleOf(phase);
     const before = stretches.at(-1);
     if (before?.name === name) {
@@ -45,6 +45,17 @@ export function stretchesOf(job: JobDocument, now: number): Stretch[] {
     }
   });
   return ended ? stretches : [...stretches, ...coming(stretches)];
+}
+
+/** Index of the phase in which an attempt came to a bad end; -1 where none did. */
+function brokenPhase({ state, phases, cause }: JobDocument): number {
+  if (!hasEnded(state) || state === 'succeeded') {
+    return -1;
+  }
+  const last = phases.length - 1;
+  // What is there is saved whatever happened before: then it was not the saving that broke.
+  const saved = phases[last]?.name === 'saving' && cause?.kind !== 'upload';
+  return saved && last > 0 ? last - 1 : last;
 }
 
 /** Why the open stretch takes long; empty while it takes no longer than usual. */

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runctl_jupyter.magics.card_views import CardViews
 from runctl_jupyter.magics.live_card import LiveCard
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.jobs import log_requests
@@ -36,7 +37,8 @@ def test_the_card_says_it_and_goes_on(local: Runctl, write_job: Any, monkeypatch
         return get(self, key)
 
     monkeypatch.setattr(ListableFolder, "get", failing)
-    card = LiveCard(local.jobs.get(job_id))
+    job = local.jobs.get(job_id)
+    card = LiveCard(job, CardViews(job, local, widgets=False, launching=[]))
     card.follow_in_background()
     try:
         await_card(card, "first")

@@ -20,6 +20,7 @@ from traitlets.config import Config
 
 from runctl_jupyter.cli import main
 from runctl_jupyter.commands import Detached
+from runctl_jupyter.display.job_mime import JOB_MIME
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobFailed, JobNotFound
 from runctl_jupyter.orchestration.jobs.submit import Submitter
@@ -105,7 +106,8 @@ def test_a_job_is_shown_once_per_cell_and_is_the_value(notebook: Notebook, write
     await_text(notebook, "epoch-000.safetensors")
     shown = [output for output in notebook.outputs if not output["update"]]
     assert len(shown) == 1
-    assert set(shown[0]["data"]) == {"text/plain", "text/html"}
+    assert set(shown[0]["data"]) == {"text/plain", "text/html", JOB_MIME}
+    assert shown[0]["data"][JOB_MIME]["job"] == job_id
     assert notebook.shell.user_ns["_"].id == job_id
     notebook.run("_")
     assert len([output for output in notebook.outputs if not output["update"]]) == 2

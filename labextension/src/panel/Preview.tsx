@@ -1,0 +1,82 @@
+import type { JSX } from 'react';
+import { useEffect, useState } from 'react';
+
+import { useConnection } from '../api/context';
+import type { ErrorDocument, PreviewDocument } from '../api/documents';
+import { errorOf } from '../ui/errorOf';
+import { sizeText } from '../ui/format';
+import { nameOf } from '../ui/snippets';
+import { Trouble } from '../ui/Trouble';
+
+/** The beginning of an object, in place. */
+export function Preview(props: { uri: string; onClose: () => void }): JSX.Element {
+  const { uri } = props;
+  const { backend } = useConnection();
+  const [preview, setPreview] = useState<PreviewDocument | null>(null);
+  const [error, setError] = useState<ErrorDocument | null>(null);
+  useEffect(() => {
+    const aborted = new AbortController();
+    backend.query('preview', { uri }, aborted.signal).then(
+      answer => {
+        if (!aborted.signal.aborted) {
+          setPreview(answer);
+        }
+      },
+      (thrown: unknown) => {
+        if (!aborted.signal.aborted) {
+          setError(errorOf(thrown));
+        }
+      }
+    );
+    return () => {
+      aborted.abort();
+    };
+  }, [backend, uri]);
+
+  return (
+    <div
+      className="rc-ObjectPreview"
+      role="group"
+      aria-label={`Inside ${nameOf(uri)}`}
+      onKeyDown={event => {
+        if (event.key === 'Escape') {
+          event.stopPropagation();
+          props.onClose();
+        }
+      }}
+    >
+      {error !== null && <Trouble error={error} />}
+      {error === null && preview === null && <div className="rc-Skeleton" aria-busy="true" />}
+      {preview !== null && (
+        <>
+          <dl className="rc-ObjectPreview-facts">
+            <div>
+              <dt>Size</dt>
+              <dd className="rc-num">{sizeText(preview.size)}</dd>
+            </div>
+            {preview.facts.map(([title, text]) => (
+              <div key={title}>
+                <dt>{title}</dt>
+                <dd className="rc-num">{text}</dd>
+              </div>
+            ))}
+          </dl>
+          {preview.text !== '' && (
+            <pre tabIndex={0} aria-label={`Beginning of ${nameOf(uri)}`}>
+              {preview.text}
+              {preview.truncated && '\n…'}
+            </pre>
+          )}
+        </>
+      )}
+      <div className="rc-ObjectPreview-foot">
+        <span className="rc-mono rc-dim rc-cut" title={uri}>
+          {uri}
+        </span>
+        <button type="button" className="rc-Button rc-Button-quiet" onClick={props.onClose}>
+          Close
+        </button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,34 @@
+import type { InstanceDocument, InstanceState } from '../api/documents';
+
+/** What can be done with a machine. */
+export type MachineVerb = 'start' | 'stop' | 'terminate';
+
+/** On buttons; dots where a question follows. */
+export const LABELS: Record<MachineVerb, string> = {
+  start: 'Start',
+  stop: 'Stop…',
+  terminate: 'Terminate…'
+};
+
+/** What a row shows from the click on. */
+export const EXPECTED: Record<MachineVerb, { word: string; state: InstanceState }> = {
+  start: { word: 'starting', state: 'pending' },
+  stop: { word: 'stopping', state: 'stopping' },
+  terminate: { word: 'terminating', state: 'shutting-down' }
+};
+
+/** What its state allows. */
+export function verbsOf(machine: InstanceDocument): MachineVerb[] {
+  switch (machine.state) {
+    case 'running':
+      return ['stop', 'terminate'];
+    case 'stopped':
+      return ['start', 'terminate'];
+    case 'pending':
+    case 'stopping':
+      return ['terminate'];
+    case 'shutting-down':
+    case 'terminated':
+      return [];
+  }
+}
