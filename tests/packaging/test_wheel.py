@@ -68,7 +68,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("wheel")
     checkout = folder / "checkout"
     shutil.copytree(ROOT, checkout, ignore=NOT_SOURCE, ignore_dangling_symlinks=True)
-    shutil.rmtree(checkout / PACKAGE / "labextension", ignore_errors=True)
+    for made in (checkout / PACKAGE / "labextension", checkout / PACKAGE / "widgets" / "static"):
+        shutil.rmtree(made, ignore_errors=True)
     env = without_node(folder)
     sdist = build("sdist", checkout, folder, env)
 
@@ -117,6 +118,15 @@ def test_wheel_has_the_labextension_and_nothing_of_its_making(built: Built) -> N
     assert {room.split("-")[0] for room in rooms} == {PACKAGE}
     assert not [name for name in built.wheel_names if re.search(r"node_modules|\.tsx?$|tsbuildinfo|yarn|/tests/", name)]
     assert not [name for name in built.wheel_names if name.startswith(f"{PACKAGE}/labextension")]
+
+
+def test_wheel_has_the_widgets_and_switches_the_server_extension_on(built: Built) -> None:
+    assert {f"{PACKAGE}/widgets/static/{name}" for name in ("loader.js", "card.js", "panel.js", "style.css")} <= (
+        built.wheel_names
+    )
+    (config,) = (name for name in built.wheel_names if name.endswith(f"jupyter_server_config.d/{PACKAGE}.json"))
+    with zipfile.ZipFile(built.wheel) as archive:
+        assert json.loads(archive.read(config)) == {"ServerApp": {"jpserver_extensions": {PACKAGE: True}}}
 
 
 def test_sdist_has_sources_and_built_extension_and_is_small(built: Built) -> None:
