@@ -78,6 +78,7 @@ const backend = new FakeBackend(
       bucket: 'lab-runs',
       root,
       identity: 'user/ada',
+      user: 'ada',
       mode: null
     }),
     places: () => ({

@@ -153,7 +153,7 @@ describe('how alive it is', () => {
       });
     });
     expect(
-      screen.getByText(/^not live: The token has expired\. Sign in\. Trying again/)
+      screen.getByText(/^not live, as of .*; trying again\. The token has expired\. Sign in\.$/)
     ).toBeTruthy();
     expect(screen.getByText('resnet-lr3e-4')).toBeTruthy();
     say(backend, card());

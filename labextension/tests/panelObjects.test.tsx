@@ -121,7 +121,7 @@ describe('the browser', () => {
     });
     await open(backend);
     const user = userEvent.setup();
-    (await screen.findByRole('button', { name: /data\// })).focus();
+    (await screen.findByRole('button', { name: /^data\// })).focus();
     await user.keyboard('{Enter}');
     await waitFor(() => {
       expect(document.activeElement?.closest('ul')?.getAttribute('aria-label')).toBe('Objects');
@@ -223,6 +223,7 @@ describe('the browser', () => {
         bucket: null,
         root: null,
         identity: null,
+        user: 'ada',
         mode: null
       })
     });

@@ -20,6 +20,7 @@ export const PLACE: Queries['place']['result'] = {
   bucket: 'lab-runs',
   root: ROOT,
   identity: 'user/ada',
+  user: 'ada',
   mode: null
 };
 
@@ -119,10 +120,11 @@ export function tellCosts(backend: FakeBackend, changes: Partial<CostsDocument> 
 
 /** A page without layout gives nothing a height: pretend one. */
 export function pretendHeights(): void {
-  vi.spyOn(HTMLElement.prototype, 'offsetHeight', 'get').mockImplementation(function (
-    this: HTMLElement
-  ) {
+  const height = function (this: Element): number {
     return this.classList.contains('rc-RowList') ? 384 : 48;
-  });
+  };
+  vi.spyOn(HTMLElement.prototype, 'offsetHeight', 'get').mockImplementation(height);
+  vi.spyOn(Element.prototype, 'clientHeight', 'get').mockImplementation(height);
   vi.spyOn(HTMLElement.prototype, 'offsetWidth', 'get').mockReturnValue(300);
+  vi.spyOn(Element.prototype, 'clientWidth', 'get').mockReturnValue(300);
 }

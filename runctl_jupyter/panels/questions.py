@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
@@ -99,6 +100,7 @@ class Questions:
                 "bucket": None if root is None else S3Uri.parse(root).bucket,
                 "root": root,
                 "identity": status.identity,
+                "user": getpass.getuser(),
                 "mode": status.mode,
             }
 

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -79,5 +78,3 @@ def idle_frames(browser: Browser, seconds: float = 3.0) -> list[float]:
     gaps = frames(page)
     page.close()
     return gaps
-
-

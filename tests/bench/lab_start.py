@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, Response
 
 from tests.bench.chromium import EXTENSION, chromium, spread
 from tests.bench.sandboxed import load, show
-from tests.browser.lab import Lab, Notebook
 from tests.browser.conftest import train_cell
+from tests.browser.lab import Lab, Notebook
 
 NAME = "runctl-jupyter"
 LISTEN = """
@@ -99,7 +99,7 @@ def starts(browser: Browser, labs: dict[str, Lab], rounds: int) -> tuple[list[Ro
             if number > 0:
                 times[name].append(time.monotonic() - began)
             page.context.close()
-    rows = [
+    rows: list[Row] = [
         (f"goto → notebook ready, {name}", f"{spread(each, 2)} s", "", "no slower", load())
         for name, each in times.items()
     ]

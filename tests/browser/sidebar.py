@@ -57,9 +57,9 @@ class Sidebar:
     def row(self, listed: str, name: str) -> Locator:
         """Return the row of a name in one of the lists."""
         rows = self.panel.get_by_role("list", name=listed, exact=True).get_by_role("listitem")
-        return rows.filter(has=self.page.get_by_role("button", name=f"Actions for {name}", exact=True))
+        return rows.filter(has=self.page.locator(f'[data-row-main][title^="{name}\\a"]'))
 
     def choose(self, row: Locator, verb: str) -> None:
-        """Choose a verb in a row's menu."""
-        row.locator("[data-row-head]").get_by_role("button", name="Actions for").click()
+        """Choose a verb in a row's context menu."""
+        row.locator("[data-row-main]").click(button="right")
         self.page.get_by_role("menuitem", name=verb, exact=True).click()

@@ -16,7 +16,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def test_shows_the_present_without_a_kernel(lab: Lab, page: Page, open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook("saved", train_cell("saved", steps=600))
+    notebook = open_notebook("saved", train_cell("saved", steps=6000))
     notebook.run(0)
     notebook.run(1)
     expect_state(notebook.card(1), "running")

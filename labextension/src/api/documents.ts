@@ -233,6 +233,8 @@ export interface PlaceDocument {
   /** `s3://` address of the record, for the browser to begin with; null on target local. */
   root: string | null;
   identity: string | null;
+  /** The name that tags of this user's machines bear. */
+  user: string;
   mode: string | null;
 }
 

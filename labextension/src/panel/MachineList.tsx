@@ -159,7 +159,7 @@ export function MachineList(props: {
               >
                 {asking?.id === machine.id && verbsOf(machine).includes(asking.verb) && (
                   <Confirm
-                    {...machineQuestion(asking.verb, machine, jobs, props.place?.identity ?? null)}
+                    {...machineQuestion(asking.verb, machine, jobs, props.place?.user ?? null)}
                     onYes={() => {
                       act(machine, asking.verb);
                     }}

@@ -1,4 +1,5 @@
 /** What the launch form asks for, as a line of the grammar. */
+import { literal, quoted } from '../ui/words';
 
 /** A `--param`. */
 export interface Parameter {
@@ -50,32 +51,4 @@ export function launchLine(wish: Wish): string {
 export function notebookLine(wish: Wish): string {
   const magic = wish.script === null ? '%%runctl' : '%runctl';
   return `${magic} ${literal(launchLine(wish))}`;
-}
-
-/** `text` as one word, quoted as a shell would have it. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
-}
-
-/**
- * `line` such that the magic's own `{expressions}` and `$names` leave it as it is: what stands between `{{` and the
- * next `}}` is taken as it is in single braces, and outside of them `$$` is a dollar.
- */
-function literal(line: string): string {
-  let text = '';
-  let place = 0;
-  for (;;) {
-    const begin = line.indexOf('{', place);
-    const plain = line.slice(place, begin < 0 ? undefined : begin);
-    text += plain.replaceAll('$', '$$$$');
-    if (begin < 0) {
-      return text;
-    }
-    const end = line.indexOf('}', begin);
-    if (end < 0) {
-      return `${text}{${line.slice(begin)}`;
-    }
-    text += `{{${line.slice(begin + 1, end)}}}`;
-    place = end + 1;
-  }
 }

@@ -18,12 +18,12 @@ export function stopJobQuestion(job: JobDocument): Question {
   };
 }
 
-/** Before a machine is stopped or terminated. `jobs` are those that are known, `identity` is who asks. */
+/** Before a machine is stopped or terminated. `jobs` are those that are known, `user` is who asks. */
 export function machineQuestion(
   verb: 'stop' | 'terminate',
   machine: InstanceDocument,
   jobs: ReadonlyMap<string, JobDocument>,
-  identity: string | null
+  user: string | null
 ): Question {
   const word = verb === 'stop' ? 'Stop' : 'Terminate';
   const name = cutMiddle(machine.name === '' ? machine.id : machine.name, NAME);
@@ -40,7 +40,7 @@ export function machineQuestion(
       ? 'its disk, which is billed on, and everything in S3.'
       : 'checkpoints, logs and outputs that are in S3.';
   return {
-    title: `${ownerText(machine.owner, identity)}${word} ${name}?`,
+    title: `${ownerText(machine.owner, user)}${word} ${name}?`,
     lost: `${losses.join('; ')}.`,
     kept,
     verb: word
@@ -58,13 +58,10 @@ function saved(job: JobDocument): string {
   return count === 0 ? '' : `, ${countText(count)} checkpoint${count === 1 ? '' : 's'}`;
 }
 
-/** Say whose it is when it is not, or may not be, of whoever asks: tags bear login names, AWS its own. */
-function ownerText(owner: string, identity: string | null): string {
-  const me = identity?.split('/').at(-1)?.split('@')[0] ?? null;
-  if (owner === '' || owner === me) {
+/** Say whose it is when it is not, or may not be, of whoever asks. */
+function ownerText(owner: string, user: string | null): string {
+  if (owner === '' || owner === user) {
     return '';
   }
-  return identity === null
-    ? `Its owner is ${owner}. `
-    : `Its owner is ${owner}, you are ${identity}. `;
+  return user === null ? `Its owner is ${owner}. ` : `Its owner is ${owner}, you are ${user}. `;
 }

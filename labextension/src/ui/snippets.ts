@@ -1,10 +1,10 @@
 /** Lines of the grammar and code that a view puts into a cell or the clipboard. */
 import type { CheckpointDocument, JobDocument } from '../api/documents';
+import { literal, quoted } from './words';
 
-/** `text` as one word of a line: quoted as a shell would have it, braces doubled because IPython fills them in. */
+/** `text` as one word of a line in a cell. */
 export function wordOf(text: string): string {
-  const plain = text.replaceAll('{', '{{').replaceAll('}', '}}');
-  return /^[\w@%+=:,./-]+$/.test(plain) ? plain : `'${plain.replaceAll("'", `'"'"'`)}'`;
+  return literal(quoted(text));
 }
 
 /** `text` as a Python literal: JSON's strings are Python's. */
