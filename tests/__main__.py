@@ -35,6 +35,8 @@ WORKERS = str(min(2, os.cpu_count() or 1))
 TORCH = "torch==2.13.0"
 WAITING = ("-n", "4")
 """These tests wait for most of their time, for faults to pass and deadlines to end."""
+MACHINES = ("-n", "3")
+"""These wait for half of their time, for machines that boot and programs that install."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ISOLATED_TOOLS = ("ip", "losetup", "mkfs.ext4", "mount", "unshare")
 END_GRACE_S = 5.0
@@ -114,7 +116,7 @@ STAGES = (
         "sandbox-plain",
         "real processes, as an ordinary user",
         tests="sandbox",
-        options=("-n", WORKERS),
+        options=MACHINES,
         # The machines of `tests/sandbox/hosts` are of both kinds; those that need root are the next stage's.
         env={"RUNCTL_TEST_MODE": "plain", "PYTEST_ADDOPTS": "-m 'not isolated'"},
         ordinary_user=True,
@@ -123,7 +125,7 @@ STAGES = (
         "sandbox-isolated",
         "the same tests on machines with their own network, mounts and disk",
         tests="sandbox",
-        options=("-n", WORKERS),
+        options=MACHINES,
         env={"RUNCTL_TEST_MODE": "isolated"},
         isolated=True,
     ),
@@ -148,6 +150,8 @@ STAGES = (
         "card, panel and sidebar in JupyterLab and Notebook 7, driven in Chromium",
         commands=(Command(("jlpm", "install"), ROOT / "labextension"),),
         tests="browser",
+        # A whole file to a worker: each worker has a JupyterLab and a sandbox of its own.
+        options=("-n", WORKERS, "--dist", "loadfile"),
         own_home=False,
     ),
     Stage(

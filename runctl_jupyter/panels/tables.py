@@ -109,7 +109,7 @@ class JobsTopic(Polled):
 
 
 class InstancesTopic(Polled):
-    """All instances of a place, with the jobs that run on them."""
+    """All instances of a place, with the jobs that run on them; also those that have just ended, to be seen as such."""
 
     needs = ("jobs",)
 
@@ -130,7 +130,7 @@ class InstancesTopic(Polled):
         """Ask EC2 when it is time; what runs on the instances is known from the jobs."""
         if time.monotonic() >= self._due:
             with self._handles.engines.using(self._place) as rc:
-                self.instances = list(rc.instances.list())
+                self.instances = list(rc.instances.list(all=True))
             changing = self.eager or any(each.state in _CHANGING for each in self.instances)
             self._due = time.monotonic() + (3.0 if changing else 10.0)
         documents = instance_documents(self.instances or [], list((_jobs(self) or {}).values()))

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.cards import expect_state
+from tests.browser.conftest import OpenNotebook, train_cell
 from tests.browser.lab import Lab, screenshot
-from tests.browser.sidebar import WAIT_MS, Sidebar
+from tests.browser.sidebar import TAB, WAIT_MS, Sidebar
 
 BUCKET, PREFIX, COUNT = "runctl-sandbox", "many", 100_000
 BODY = b'{"rows": [1, 2, 3], "about": "one of very many"}\n'
@@ -86,3 +88,31 @@ def test_pages_filter_preview_and_download(full: Lab, page: Page) -> None:
         sidebar.choose(last, "Download")
     assert started.value.suggested_filename == "099999.json"
     assert started.value.path().read_bytes() == BODY
+
+
+def test_a_checkpoint_is_downloaded_and_loaded_into_a_variable(
+    lab: Lab, page: Page, open_notebook: OpenNotebook
+) -> None:
+    notebook = open_notebook("checkpoints", train_cell("saves", steps=40, pause=0.02))
+    notebook.run(0)
+    notebook.run(1)
+    expect_state(notebook.card(1), "succeeded")
+    page.get_by_role("tab", name=TAB).click()
+    sidebar = Sidebar(lab, page)
+    sidebar.choose(sidebar.row("Jobs", "saves"), "Show checkpoints")
+    saved = sidebar.row("Checkpoints of saves", "step-0039.json")
+    expect(saved).to_contain_text("latest", timeout=WAIT_MS)
+    screenshot(page, "sidebar-checkpoints")
+    with page.expect_download() as started:
+        sidebar.choose(saved, "Download")
+    assert started.value.suggested_filename == "step-0039.json"
+    assert started.value.path().read_bytes() == b'{"step": 39}'
+
+    sidebar.choose(saved, "Load into a variable")
+    inserted = notebook.cell(2)
+    expect(inserted).to_contain_text("%runctl s3 download", timeout=WAIT_MS)
+    page.keyboard.press("Enter")
+    page.keyboard.type("state")
+    page.keyboard.press("Control+Enter")
+    expect(inserted.locator(".jp-OutputArea-executeResult")).to_contain_text("{'step': 39}", timeout=WAIT_MS)
+    screenshot(page, "checkpoint-loaded")

@@ -137,7 +137,7 @@ def test_nothing_overflows_at_any_width(sidebar: Sidebar) -> None:
 
 def resize(page: Page, width: int) -> None:
     """Drag the edge of the sidebar."""
-    handle = page.locator("#jp-main-content-panel > .lm-SplitPanel-handle:not(.lm-mod-hidden)").first
+    handle = page.locator("#jp-main-split-panel > .lm-SplitPanel-handle").first
     box, panel = handle.bounding_box(), page.locator("#jp-left-stack").bounding_box()
     assert box is not None
     assert panel is not None

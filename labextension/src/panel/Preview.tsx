@@ -1,5 +1,5 @@
 import type { JSX } from 'react';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 import { useConnection } from '../api/context';
 import type { ErrorDocument, PreviewDocument } from '../api/documents';
@@ -14,6 +14,7 @@ export function Preview(props: { uri: string; onClose: () => void }): JSX.Elemen
   const { backend } = useConnection();
   const [preview, setPreview] = useState<PreviewDocument | null>(null);
   const [error, setError] = useState<ErrorDocument | null>(null);
+  const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const aborted = new AbortController();
     backend.query('preview', { uri }, aborted.signal).then(
@@ -32,9 +33,14 @@ export function Preview(props: { uri: string; onClose: () => void }): JSX.Elemen
       aborted.abort();
     };
   }, [backend, uri]);
+  // Below the last row that is seen it would open unseen.
+  useEffect(() => {
+    box.current?.scrollIntoView({ block: 'nearest' });
+  }, [preview, error]);
 
   return (
     <div
+      ref={box}
       className="rc-ObjectPreview"
       role="group"
       aria-label={`Inside ${nameOf(uri)}`}

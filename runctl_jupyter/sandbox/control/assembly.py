@@ -16,6 +16,7 @@ from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from moto.secretsmanager import urls as secretsmanager_urls
 from moto.server import MotoRequestHandler
 from moto.ssm import urls as ssm_urls
@@ -32,6 +33,7 @@ from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
@@ -98,6 +100,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     url = f"http://{_HOST}:{port}"
 
     ec2_backends.backend = SandboxEC2Backend
+    s3_backends.backend = SandboxS3Backend
     ec2_urls.url_paths["{0}/"] = SandboxEC2Response.dispatch
     ssm_urls.url_paths["{0}/$"] = SandboxSSMResponse.dispatch
     secretsmanager_urls.url_paths["{0}/$"] = SandboxSecretsManagerResponse.dispatch

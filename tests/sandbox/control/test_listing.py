@@ -1,0 +1,48 @@
+"""Listing a bucket page by page: everything once, in order; a token that was never given is refused."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.sandbox.conftest import Boto
+
+BUCKET = "runctl-sandbox"
+ROOT = "listing/"
+KEYS = ["a", "a-b/1", "a-b/2", "a/1", "a/2", "b", "c/d/e", "c/f", "z"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _objects(boto: Boto) -> None:
+    for key in KEYS:
+        boto("s3").put_object(Bucket=BUCKET, Key=ROOT + key, Body=b"x")
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+@pytest.mark.parametrize(
+    ("delimiter", "expected"), [("", KEYS), ("/", ["a", "a-b/", "a/", "b", "c/", "z"])], ids=["flat", "level"]
+)
+def test_pages_hold_everything_once(boto: Boto, page: int, delimiter: str, expected: list[str]) -> None:
+    asked = {"Bucket": BUCKET, "Prefix": ROOT, "MaxKeys": page, "Delimiter": delimiter}
+    found, token = [], {}
+    while True:
+        answer = boto("s3").list_objects_v2(**asked, **token)
+        names = [each["Key"] for each in answer.get("Contents", [])]
+        names += [each["Prefix"] for each in answer.get("CommonPrefixes", [])]
+        assert len(names) <= page
+        found += sorted(names)
+        if not answer["IsTruncated"]:
+            break
+        token = {"ContinuationToken": answer["NextContinuationToken"]}
+    assert [name.removeprefix(ROOT) for name in found] == expected
+
+
+def test_a_listing_begins_after_a_name(boto: Boto) -> None:
+    answer = boto("s3").list_objects_v2(Bucket=BUCKET, Prefix=ROOT, StartAfter=f"{ROOT}b")
+    assert [each["Key"].removeprefix(ROOT) for each in answer["Contents"]] == ["c/d/e", "c/f", "z"]
+
+
+def test_a_token_that_was_never_given_is_refused(boto: Boto) -> None:
+    with pytest.raises(ClientError) as raised:
+        boto("s3").list_objects_v2(Bucket=BUCKET, ContinuationToken="nonsense")
+    assert raised.value.response["Error"]["Code"] == "InvalidArgument"
