@@ -40,7 +40,8 @@ export function CheckpointPreview(props: {
     ['size', sizeText(checkpoint.size)],
     ['format', checkpoint.format],
     ['attempt', String(checkpoint.attempt)],
-    ...(preview?.facts ?? [])
+    // What the row says already is left out.
+    ...(preview?.facts ?? []).filter(([title]) => title !== 'size' && title !== 'modified')
   ];
   return (
     <div

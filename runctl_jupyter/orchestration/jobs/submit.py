@@ -8,12 +8,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.config import SyncSettings
-from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError
 from runctl_jupyter.orchestration.jobs import provenance
 from runctl_jupyter.orchestration.jobs.declared import declared_distributions
 from runctl_jupyter.orchestration.jobs.job import Job, launch_failure
@@ -25,7 +26,17 @@ from runctl_jupyter.orchestration.storage.project import ProjectFile, project_fi
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.variables.needs import check_needs, needs, parse_probe, probe_script
 from runctl_jupyter.orchestration.variables.pack import PackedValue, pack, upload
-from runctl_jupyter.run_record import AttemptPlan, JobSpec, JobState, Limits, ResumeFrom, Status, now, to_iso
+from runctl_jupyter.run_record import (
+    AttemptPlan,
+    JobSpec,
+    JobState,
+    Limits,
+    ResumeFrom,
+    Status,
+    StoreError,
+    now,
+    to_iso,
+)
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
@@ -165,8 +176,10 @@ class Submitter:
                 launch(job)
             except Exception as error:  # noqa: BLE001 - whatever it was, the record and the caller must learn of it
                 # The record first: whoever waits for the launch may end this process the moment it is over.
-                now_seen = self._record.try_look(job.id) or seen
-                self._record.end(now_seen, JobState.FAILED, launch_failure(error))
+                # When even that fails, they learn of it all the same; a reader's judge writes the end later.
+                with suppress(RunctlError, StoreError, OSError):
+                    now_seen = self._record.try_look(job.id) or seen
+                    self._record.end(now_seen, JobState.FAILED, launch_failure(error))
                 launching.set_exception(error)
             else:
                 launching.set_result(None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from runctl_jupyter.orchestration import Job, Runctl
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.errors import AwsRefused, LaunchRefused, RunctlError
+from runctl_jupyter.run_record import FolderStore, StoreError
 
 REQUEST = {"InstanceType": "m5.large", "ClientToken": "t"}
 
@@ -63,3 +66,20 @@ def test_it_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AwsRefused, match="RequestLimitExceeded"):
         ec2(account).run(REQUEST)
     assert 1 < len(account.requests) < 20
+
+
+def test_who_waits_learns_of_a_failed_launch_also_when_the_record_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "t.py").write_text("")
+
+    def away(*_: object, **__: object) -> str:
+        raise StoreError("S3 is away", transient=True)
+
+    monkeypatch.setattr(FolderStore, "put", away)
+    job = Runctl("local", cwd=tmp_path).jobs.train("t.py")
+    assert isinstance(job, Job)
+    assert job.launching is not None
+    assert "S3 is away" in str(job.launching.exception(20))
