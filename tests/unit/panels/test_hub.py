@@ -61,7 +61,6 @@ def test_two_listeners_are_one_poll(panels: Panels, records: Records, monkeypatc
     first, second = Heard(), Heard()
     leave_first = panels.hub.follow("log", {"job": JOB_ID}, None, first)
     first.until(lambda: first.events)
-    read = {key: count for key, count in calls.items() if key.startswith("0")}
     leave_second = panels.hub.follow("log", {"job": JOB_ID}, "elsewhere", second)
     assert second.log == first.log == "line\n"
     records.chunk(b"more\n")
@@ -71,7 +70,7 @@ def test_two_listeners_are_one_poll(panels: Panels, records: Records, monkeypatc
     records.chunk(b"last\n")
     second.until(lambda: second.log == "line\nmore\nlast\n")
     # Whoever came second has cost no look at the chunk that was there already.
-    assert {key: calls[key] for key in read} == read
+    assert calls["00000000"] == 1
     leave_second()
 
 

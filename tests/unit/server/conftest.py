@@ -12,6 +12,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -131,12 +132,16 @@ def server(server_home: Path) -> Iterator[Server]:
 
 
 async def _port(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> int:
-    """Wait for the file in which the server says where it is."""
+    """Wait for the file in which the server says where it is, and until it listens there: the file comes first."""
     async with asyncio.timeout(_DEADLINE_S):
         while process.poll() is None:
             for path in runtime.glob(f"jpserver-{process.pid}.json"):
                 if text := path.read_text():
-                    return int(json.loads(text)["port"])
+                    port = int(json.loads(text)["port"])
+                    with suppress(ConnectionRefusedError):
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                        writer.close()
+                        return port
             await asyncio.sleep(0.05)
     pytest.fail(log.read_text())
 
