@@ -33,7 +33,7 @@ describe('what it shows', () => {
     expect(screen.getByText('job 7k2f · attempt 2')).toBeTruthy();
     expect(factOf('Machine')).toBe('g5.xlarge spot · us-east-1');
     expect(factOf('Elapsed')).toBe('1 h 12 m');
-    expect(factOf('Cost')).toBe('$0.440 of $5.00 cap');
+    expect(factOf('Cost')).toBe('$0.44 of $5.00 cap');
     expect(factOf('Ends at the latest')).toMatch(/in 6 h 48 m$/);
     expect(factOf('GPU')).toBe('93 % · 18.1 of 22.4 GB');
     const phases = within(screen.getByRole('list', { name: 'Phases' })).getAllByRole('listitem');

@@ -113,6 +113,11 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+const GONE = {
+  live: false,
+  trouble: { error: 'gone', what: 'The server is gone.', to_resolve: 'Start it.' }
+};
+
 describe('Metrics', () => {
   it('puts losses in one chart and the rest in their own, with last values and a table', async () => {
     const { container } = show(metrics(), new FakeBackend());
@@ -263,17 +268,24 @@ describe('Metrics', () => {
     expect(screen.getByText('print(f"step={step} loss={loss:.4f}")')).toBeTruthy();
   });
 
-  it('says what is wrong and keeps what it has', async () => {
+  it('says what is wrong when there is no series at all', async () => {
+    const backend = new FakeBackend();
+    show(metrics({ snapshot: null }), backend);
+    act(() => {
+      backend.status(GONE);
+    });
+    expect((await screen.findByRole('alert')).textContent).toContain('The server is gone.');
+    expect(screen.queryByRole('status', { name: 'reading the metrics' })).toBeNull();
+  });
+
+  it('keeps what it has without a word when it is merely not live', () => {
     const backend = new FakeBackend();
     show(metrics(), backend);
     act(() => {
-      backend.status({
-        live: false,
-        trouble: { error: 'gone', what: 'The server is gone.', to_resolve: 'Start it.' }
-      });
+      backend.status(GONE);
     });
-    expect((await screen.findByRole('alert')).textContent).toContain('The server is gone.');
     expect(screen.getByRole('table', { name: 'loss' })).toBeTruthy();
+    expect(screen.queryByRole('alert')).toBeNull();
   });
 
   it('asks nobody when there is only what was saved', () => {

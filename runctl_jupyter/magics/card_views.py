@@ -42,6 +42,11 @@ class CardViews:
     def __init__(self, job: Job, rc: Runctl | None, *, widgets: bool, launching: list[Job]) -> None:
         self._job, self._rc, self._widgets, self._launching = job, rc, widgets, launching
 
+    @property
+    def live(self) -> bool:
+        """Whether a page shows the widget, which knows what is new by itself."""
+        return self._rc is not None and self._widget is not None and self._widget.watched
+
     def bundle(
         self,
         *,
@@ -66,7 +71,11 @@ class CardViews:
             note=note,
             as_of=to_iso(now()),
         )
-        view = {} if self._widget is None else self._widget.widget_view()[0]
+        view: Bundle = {}
+        if self._widget is not None:
+            # A page makes the view anew with each update: it then begins with what is true now.
+            self._widget.snapshot = output["card"]
+            view = self._widget.widget_view()[0]
         return {**view, **twins, JOB_MIME: output}
 
     @cached_property

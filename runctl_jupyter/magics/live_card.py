@@ -29,6 +29,9 @@ _REFRESH_S = 1.0
 """Between two reads of the job's state."""
 _TAIL_S = 1.0
 """Between two paints when only the log has grown: live views have it from elsewhere, twins are looked at later."""
+_LIVE_S = 30.0
+"""The same while a page shows the widget: each paint takes its view away, with what was open in it, and makes a new
+one."""
 _MEASURES_S = 5.0
 """Between two reads of the metrics."""
 
@@ -222,8 +225,11 @@ class LiveCard:
     def _paint(self, *, last: bool = False) -> None:
         job, moment = self.job, time.monotonic()
         lines = self._tail.text_lines()
-        matters = (job.state, job.phase, job.attempt, self._trouble, self._note, len(self._checkpoints), bool(lines))
-        if not last and matters == self._matters and moment - self._painted_at < _TAIL_S:
+        live = self._views.live
+        details = () if live else (job.phase, len(self._checkpoints), bool(lines))
+        matters = (job.state, job.attempt, self._trouble, self._note, *details)
+        pause = _LIVE_S if live else _TAIL_S
+        if not last and matters == self._matters and moment - self._painted_at < pause:
             return
         with self._lock:
             bundle = self._bundle()

@@ -27,10 +27,10 @@ def age_text(moment: datetime) -> str:
 
 
 def money_text(usd: float | None) -> str:
-    """Return dollars, with more digits when they are few; ``unknown`` for None."""
+    """Return dollars to the cent, with more digits below ten cents; ``unknown`` for None."""
     if usd is None:
         return "unknown"
-    return f"${usd:.2f}" if usd >= 0.995 or usd == 0 else f"${usd:.4f}" if usd < 0.01 else f"${usd:.3f}"
+    return f"${usd:,.2f}" if usd >= 0.0995 or usd == 0 else f"${usd:.4f}" if usd < 0.01 else f"${usd:.3f}"
 
 
 def rate_text(usd_per_hour: float | None) -> str:

@@ -57,6 +57,11 @@ class ConnectedWidget(anywidget.AnyWidget):
             gone = weakref.WeakMethod(self.close)
             change["new"].on_close(lambda _: _call(gone))
 
+    @property
+    def watched(self) -> bool:
+        """Whether a page has shown it alive."""
+        return self._feed is not None
+
     def receive(self, message: Any) -> None:
         """Take a message of a view."""
         if not isinstance(message, dict) or not isinstance(message.get("id"), str):

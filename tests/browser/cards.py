@@ -74,15 +74,18 @@ def save(page: Page, notebook: Notebook) -> Path:
     return notebook.lab.work / notebook.name
 
 
-def serious_findings(page: Page) -> list[str]:
-    """Return what axe-core finds serious or worse in the views on a page."""
-    page.add_script_tag(path=_AXE)
+def serious_findings(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core finds serious or worse in the views on a page, by all rules or only by these."""
+    if not page.evaluate("typeof axe === 'object'"):
+        page.add_script_tag(path=_AXE)
     found = page.evaluate(
-        """async () => {
-            const result = await axe.run('.rc-Root', { resultTypes: ['violations'] });
+        """async rules => {
+            const only = rules.length > 0 ? { runOnly: rules } : {};
+            const result = await axe.run('.rc-Root', { preload: false, resultTypes: ['violations'], ...only });
             return result.violations
                 .filter(each => ['serious', 'critical'].includes(each.impact))
                 .flatMap(each => each.nodes.map(node => `${each.id}: ${node.html} ${node.failureSummary}`));
-        }"""
+        }""",
+        rules,
     )
     return list(found)

@@ -5,6 +5,7 @@ import { useConnection } from '../api/context';
 import type { CardDocument, CheckpointDocument } from '../api/documents';
 import { Metrics } from '../chart/Metrics';
 import { LogView } from '../log/LogView';
+import { heightOf, linesIn } from '../log/height';
 import { Tabs } from '../ui/Tabs';
 import { countText } from '../ui/format';
 import { Checkpoints } from './Checkpoints';
@@ -15,8 +16,8 @@ import { hasEnded } from './states';
 
 export type TabId = 'metrics' | 'log' | 'checkpoints' | 'machine' | 'record';
 
-/** The log's last lines under the curve, and the log in its own tab. */
-const LOG_HEIGHT = { under: 152, alone: 360 };
+/** Lines of the log under the curve, and in its own tab. */
+const LOG_LINES = { under: 7, alone: 18 };
 
 /** The tabs of a card. */
 export function Body(props: {
@@ -111,8 +112,9 @@ export function Body(props: {
 
 function logHeight(tab: TabId, full: boolean): number {
   if (tab === 'metrics') {
-    return LOG_HEIGHT.under;
+    return heightOf(LOG_LINES.under);
   }
   // In a page of its own the log takes what head, facts and tabs leave.
-  return full ? Math.max(LOG_HEIGHT.alone, window.innerHeight - 400) : LOG_HEIGHT.alone;
+  const lines = full ? linesIn(window.innerHeight - 400) : 0;
+  return heightOf(Math.max(LOG_LINES.alone, lines));
 }

@@ -61,7 +61,10 @@ export function Metrics(props: {
     groups,
     placed.checkpoints.map(each => each.x)
   );
-  const troubles = [...followed.values()].flatMap(each => each.trouble ?? []);
+  // Curves that are merely not live are no error here: the card says so of all it shows.
+  const troubles = [...followed].flatMap(([id, { document, trouble }]) =>
+    ((id === job ? own : document)?.series ?? []).length === 0 ? (trouble ?? []) : []
+  );
 
   return (
     <section ref={root} className="rc-Metrics" aria-label="metrics">

@@ -40,6 +40,8 @@ export function hostOf(
     host.insertCell = source => {
       const panel = currentNotebook(tracker);
       if (panel !== null) {
+        // Another tab may be in front, or the focus in the sidebar: one goes on in the new cell.
+        app.shell.activateById(panel.id);
         void insertCell(panel, source);
       }
     };

@@ -31,4 +31,6 @@ export async function insertCell(panel: NotebookPanel, source: string): Promise<
     line: lines.length - 1,
     column: lines.at(-1)?.length ?? 0
   });
+  // The mode alone does not take the focus from elsewhere in the page.
+  cell.editor?.focus();
 }

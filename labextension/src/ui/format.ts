@@ -19,13 +19,14 @@ export function durationText(seconds: number): string {
   return `${String(whole)} s`;
 }
 
-/** Dollars, with more digits when they are few; `unknown` for null. */
+/** Dollars to the cent, with more digits below ten cents; `unknown` for null. */
 export function moneyText(usd: number | null): string {
   if (usd === null) {
     return 'unknown';
   }
-  const digits = usd === 0 || usd >= 0.995 ? 2 : usd < 0.01 ? 4 : 3;
-  return `$${usd.toFixed(digits)}`;
+  const digits = usd === 0 || usd >= 0.0995 ? 2 : usd < 0.01 ? 4 : 3;
+  // Not toLocaleString: it rounds the number's decimal form, Python and toFixed the number itself.
+  return `$${usd.toFixed(digits).replace(/\B(?=(\d{3})+\.)/g, ',')}`;
 }
 
 /** A price per hour. */

@@ -189,7 +189,7 @@ VALUES = [
         LaunchPlan(
             "m5.large", "ami-1", "ubuntu", "us-east-1", ["us-east-1a"], 30, False, 0.096, "table", 28800.0, 0.768
         ),
-        ["nothing has been launched", "m5.large", "$0.096/h (table)", "8 h", "$0.768"],
+        ["nothing has been launched", "m5.large", "$0.096/h (table)", "8 h", "$0.77"],
     ),
     (
         StatusReport("sandbox", "us-east-1", "my-bucket", "user/me", 1, 0.096, 0.0016, 2, "0.1.0", "plain"),
