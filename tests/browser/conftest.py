@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.lab import Lab, Notebook
 
 OpenNotebook = Callable[..., Notebook]
+
+WAIT_MS = 60_000
+"""For what a page should show: two cores may be shared by servers, kernels, machines and two browsers."""
+expect.set_options(timeout=WAIT_MS)
 
 TRAIN = """\
 import os, pathlib, time
@@ -58,6 +62,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def page(browser: Browser) -> Iterator[Page]:
     """A fresh browser profile with one page; it fails if the page did not catch an error of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

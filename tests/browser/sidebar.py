@@ -61,5 +61,9 @@ class Sidebar:
 
     def choose(self, row: Locator, verb: str) -> None:
         """Choose a verb in a row's context menu."""
-        row.locator("[data-row-main]").click(button="right")
+        main = row.locator("[data-row-main]")
+        main.scroll_into_view_if_needed()
+        # A menu goes when what is around it scrolls: the event of this scrolling comes with the next frame.
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        main.click(button="right")
         self.page.get_by_role("menuitem", name=verb, exact=True).click()

@@ -1,10 +1,14 @@
 import type { JSX, ReactNode } from 'react';
-import { Children, isValidElement } from 'react';
+import { Children, Fragment, isValidElement } from 'react';
 
 import { MenuButton, useContextMenu } from '../ui/Menu';
 import type { MenuItem } from '../ui/Menu';
 import { CutName } from './CutName';
 import { KeepsFocus } from './KeepsFocus';
+
+const DOT = ' · ';
+/** So many characters stay on one line; they fit the narrowest sidebar. */
+const SHORT = 22;
 
 /** A row of a list: a mark, a name, what else is to be known, and a menu; `children` stand below it. */
 export function PanelRow(props: {
@@ -44,8 +48,8 @@ export function PanelRow(props: {
             {props.badge !== undefined && <span className="rc-dim"> {props.badge}</span>}
           </span>
           {props.lines.map((line, index) => (
-            <span key={index} className="rc-PanelRow-sub rc-num rc-cut">
-              {line}
+            <span key={index} className="rc-PanelRow-sub rc-num">
+              <Parts line={line} />
             </span>
           ))}
         </button>
@@ -63,6 +67,25 @@ export function PanelRow(props: {
       {Children.map(props.children, child =>
         isValidElement(child) ? <KeepsFocus>{child}</KeepsFocus> : null
       )}
+    </>
+  );
+}
+
+/** A line that breaks where a dot parts it: `on-demand` and `step 6,100 of 10,000` stay whole. */
+function Parts(props: { line: string }): JSX.Element {
+  const parts = props.line.split(DOT);
+  return (
+    <>
+      {parts.map((part, index) => {
+        // The dot ends a line, it does not begin one.
+        const text = index < parts.length - 1 ? `${part} ·` : part;
+        return (
+          <Fragment key={index}>
+            {index > 0 && ' '}
+            <span className={part.length <= SHORT ? 'rc-PanelRow-part' : undefined}>{text}</span>
+          </Fragment>
+        );
+      })}
     </>
   );
 }

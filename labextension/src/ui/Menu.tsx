@@ -65,15 +65,22 @@ function MenuList(props: {
         onClose(false);
       }
     };
+    // What is not around it may scroll: a log that follows its end does so all the time.
+    const scrolled = ({ target }: Event): void => {
+      const lies = list.current;
+      if (target instanceof Node && target !== lies && target.contains(lies)) {
+        onClose(false);
+      }
+    };
     const gone = (): void => {
       onClose(false);
     };
     document.addEventListener('pointerdown', outside, true);
-    document.addEventListener('scroll', outside, true);
+    document.addEventListener('scroll', scrolled, true);
     window.addEventListener('resize', gone);
     return () => {
       document.removeEventListener('pointerdown', outside, true);
-      document.removeEventListener('scroll', outside, true);
+      document.removeEventListener('scroll', scrolled, true);
       window.removeEventListener('resize', gone);
     };
   }, [anchor, onClose]);
