@@ -135,7 +135,7 @@ class Application:
             return self._call_services(environ, call, protocol)
         bucket, key = bucket_and_key(call.path)
         if call.method in ("GET", "HEAD"):
-            response = self._call_services(environ, call, protocol)
+            response = self._objects.turn(bucket, key).read(lambda: self._call_services(environ, call, protocol))
             if key and response[0] == 404:
                 self._hide_missing_key(bucket, principal)
             return response

@@ -8,9 +8,10 @@ Writers of one key take turns, so that of two conditional writes one wins.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from moto.s3.models import FakeKey, s3_backends
 
@@ -18,6 +19,7 @@ from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION
 from runctl_jupyter.sandbox.control.store import StateStore
 
 _STRIPES = 64
+T = TypeVar("T")
 _PLAIN_ATTRIBUTES = (
     "checksum_algorithm", "checksum_value", "checksum_type", "checksum_parts", "encryption", "kms_key_id",
     "bucket_key_enabled", "website_redirect_location", "lock_mode", "lock_legal_status", "lock_until",
@@ -53,20 +55,47 @@ class StoredBody:
         """Nothing is held open."""
 
 
+class Turn:
+    """The turn of one writer of a key at a time; readers need none, and can tell whether a writer was at work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.version = 0
+        """Odd while somebody writes."""
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.version += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.version += 1
+        self._lock.release()
+
+    def read(self, look: Callable[[], T]) -> T:
+        """Return what `look` finds, looked up again in a turn of its own when somebody has written meanwhile."""
+        before = self.version
+        found = look()
+        if before % 2 or self.version != before:
+            # moto shows an object before it has its metadata; S3 shows a write whole or not at all.
+            with self:
+                found = look()
+        return found
+
+
 class ObjectJournal:
     """Keeps the objects of the account's buckets on disk."""
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
-        self._locks = [threading.Lock() for _ in range(_STRIPES)]
+        self._turns = [Turn() for _ in range(_STRIPES)]
 
     @property
     def _backend(self) -> Any:
         return s3_backends[ACCOUNT_ID]["aws"]
 
-    def turn(self, bucket: str, key: str) -> threading.Lock:
-        """Give the lock of the writers of a key."""
-        return self._locks[hash((bucket, key)) % _STRIPES]
+    def turn(self, bucket: str, key: str) -> Turn:
+        """Give the turn of the writers of a key."""
+        return self._turns[hash((bucket, key)) % _STRIPES]
 
     def upload_is_open(self, bucket: str, upload_id: str) -> bool:
         """Whether a multipart upload can go on; those of before a restart cannot, their parts are lost."""

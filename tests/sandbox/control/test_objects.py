@@ -1,10 +1,13 @@
-"""Listing a bucket page by page: everything once, in order; a token that was never given is refused."""
+"""Objects and their listing: everything once, in order, whole; a token that was never given is refused."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.sandbox.control.objects import Turn
 from tests.sandbox.conftest import Boto
 
 BUCKET = "runctl-sandbox"
@@ -46,3 +49,37 @@ def test_a_token_that_was_never_given_is_refused(boto: Boto) -> None:
     with pytest.raises(ClientError) as raised:
         boto("s3").list_objects_v2(Bucket=BUCKET, ContinuationToken="nonsense")
     assert raised.value.response["Error"]["Code"] == "InvalidArgument"
+
+
+def test_an_object_is_seen_with_its_metadata_or_not_at_all(boto: Boto) -> None:
+    reader, writer = boto("s3"), boto("s3")
+    keys = [f"whole/{number}" for number in range(60)]
+
+    def read(key: str) -> dict[str, str]:
+        while True:
+            try:
+                found: dict[str, str] = reader.get_object(Bucket=BUCKET, Key=key)["Metadata"]
+            except reader.exceptions.NoSuchKey:
+                continue
+            return found
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = pool.map(read, keys)
+        for key in keys:
+            writer.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata={"origin": "runner"})
+        assert list(seen) == [{"origin": "runner"}] * len(keys)
+
+
+def test_who_reads_while_somebody_writes_looks_again() -> None:
+    turn, stored, looks = Turn(), {"metadata": ""}, []
+
+    def look() -> str:
+        looks.append(stored["metadata"])
+        if len(looks) == 1:
+            with turn:
+                stored["metadata"] = "runner"
+        return looks[-1]
+
+    assert turn.read(look) == "runner"
+    assert turn.read(look) == "runner"
+    assert looks == ["", "runner", "runner"]
