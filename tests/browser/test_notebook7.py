@@ -56,7 +56,9 @@ class Page7(Notebook):
 
 def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
     (bare.work / "fit.py").write_text(SCRIPT)
-    bare.write("widgets.ipynb", ["%load_ext runctl_jupyter", train_cell("as-a-widget", steps=600), "%runctl panel"])
+    bare.write(
+        "widgets.ipynb", ["%load_ext runctl_jupyter", train_cell("as-a-widget", steps=600), "%runctl panel fit.py"]
+    )
     notebook = Page7(bare, page, "widgets.ipynb")
     notebook.open()
     assert page.evaluate("() => window.jupyterapp.hasPlugin('runctl-jupyter:mime')") is False
@@ -76,11 +78,10 @@ def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
     cell = notebook.run(2)
     panel = cell.locator(".rc-Panel")
     expect(panel.get_by_role("list", name="Jobs", exact=True)).to_contain_text("as-a-widget", timeout=WAIT_MS)
-    cell.get_by_text("Launch a job").click()
     slider = cell.get_by_role("slider").nth(1)
-    slider.focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuenow", "4.0")
+    slider.press("ArrowRight")
     expect(cell.get_by_label("the same as a line of a cell")).to_contain_text("--param epochs=5")
     screenshot(page, "widget-launch-form")
     cell.get_by_role("button", name="Launch", exact=True).last.click()

@@ -7,8 +7,8 @@ import { CutName } from './CutName';
 import { KeepsFocus } from './KeepsFocus';
 
 const DOT = ' · ';
-/** So many characters stay on one line; they fit the narrowest sidebar. */
-const SHORT = 22;
+/** A part of so few characters is not broken. More would leave the end of a line empty in a narrow sidebar. */
+const SHORT = 14;
 
 /** A row of a list: a mark, a name, what else is to be known, and a menu; `children` stand below it. */
 export function PanelRow(props: {
@@ -71,7 +71,7 @@ export function PanelRow(props: {
   );
 }
 
-/** A line that breaks where a dot parts it: `on-demand` and `step 6,100 of 10,000` stay whole. */
+/** A line that breaks where a dot parts it: `on-demand` and `1 h 12 m` stay whole. */
 function Parts(props: { line: string }): JSX.Element {
   const parts = props.line.split(DOT);
   return (
