@@ -80,10 +80,15 @@ def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
     panel = cell.locator(".rc-Panel")
     expect(panel.get_by_role("list", name="Jobs", exact=True)).to_contain_text("as-a-widget", timeout=WAIT_MS)
     slider = cell.get_by_role("slider").nth(1)
-    slider.press("ArrowRight")
-    expect(slider).to_have_attribute("aria-valuenow", "4.0")
-    slider.press("ArrowRight")
-    expect(cell.get_by_label("the same as a line of a cell")).to_contain_text("--param epochs=5")
+    # By the mouse: of the arrow keys Notebook 7 takes the presses in a widget for its own.
+    expect(slider).to_have_attribute("aria-valuenow", "3.0", timeout=WAIT_MS)
+    track = cell.locator(".noUi-target").nth(1)
+    track.scroll_into_view_if_needed()
+    box = track.bounding_box()
+    assert box is not None
+    track.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
+    expect(slider).to_have_attribute("aria-valuenow", "12.0")
+    expect(cell.get_by_label("the same as a line of a cell")).to_contain_text("--param epochs=12")
     screenshot(page, "widget-launch-form")
     cell.get_by_role("button", name="Launch", exact=True).last.click()
     launched = cell.locator(".rc-Card").last
@@ -94,7 +99,7 @@ def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
         [sys.executable, "-m", "runctl_jupyter", "logs", job["id"]],
         cwd=bare.work, env=bare.env, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    assert "lr is 0.01, epochs are 5" in log
+    assert "lr is 0.01, epochs are 12" in log
 
 
 @pytest.mark.unsteady

@@ -113,6 +113,7 @@ def test_a_checkpoint_is_downloaded_and_loaded_into_a_variable(
     inserted = notebook.cell(2)
     expect(inserted).to_contain_text("%runctl s3 download", timeout=WAIT_MS)
     page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")
     page.keyboard.type("state")
     page.keyboard.press("Control+Enter")
     expect(inserted.locator(".jp-OutputArea-executeResult")).to_contain_text("{'step': 39}", timeout=WAIT_MS)
