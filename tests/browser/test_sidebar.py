@@ -64,6 +64,7 @@ def test_stops_starts_and_terminates_a_machine_from_its_row(lab: Lab, sidebar: S
     expect(question).to_contain_text("Terminate spare?")
     expect(question).to_contain_text("Lost: its disk; the job passenger that runs on it")
     screenshot(sidebar.page, "sidebar-terminate-question")
+    expect(question.get_by_role("button", name="Terminate", exact=True)).to_be_focused()
     sidebar.page.keyboard.press("Escape")
     expect(question).to_have_count(0)
     assert machine_of(lab, "spare")["state"] == "running"
@@ -122,18 +123,27 @@ def test_nothing_overflows_at_any_width(sidebar: Sidebar) -> None:
     expect(sidebar.row("Instances", "dev")).to_be_visible(timeout=WAIT_MS)
     for title in ("Jobs", "Checkpoints", "Costs", "Launch"):
         sidebar.unfold(title)
-    for theme in ("Light", "Dark"):
-        page.evaluate(
-            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {theme}"
-        )
-        page.wait_for_function(
-            "light => document.body.dataset.jpThemeLight === light", arg=str(theme == "Light").lower(), timeout=WAIT_MS
-        )
-        for width in (260, 340):
-            resize(page, width)
-            screenshot(page, f"sidebar-{width}-{theme.lower()}")
-            wide = sidebar.panel.evaluate("panel => panel.scrollWidth - panel.clientWidth")
-            assert wide == 0, (theme, width)
+    try:
+        for theme in ("Light", "Dark"):
+            set_theme(page, theme)
+            for width in (260, 340):
+                resize(page, width)
+                screenshot(page, f"sidebar-{width}-{theme.lower()}")
+                wide = sidebar.panel.evaluate("panel => panel.scrollWidth - panel.clientWidth")
+                assert wide == 0, (theme, width)
+    finally:
+        # The server keeps it for the tests that follow.
+        set_theme(page, "Light")
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Choose a theme and wait for it."""
+    page.evaluate(
+        "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {theme}"
+    )
+    page.wait_for_function(
+        "light => document.body.dataset.jpThemeLight === light", arg=str(theme == "Light").lower(), timeout=WAIT_MS
+    )
 
 
 def resize(page: Page, width: int) -> None:

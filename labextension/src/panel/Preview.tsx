@@ -60,7 +60,7 @@ export function Preview(props: { uri: string; onClose: () => void }): JSX.Elemen
               <dt>Size</dt>
               <dd className="rc-num">{sizeText(preview.size)}</dd>
             </div>
-            {preview.facts.map(([title, text]) => (
+            {preview.facts.filter(isNew).map(([title, text]) => (
               <div key={title}>
                 <dt>{title}</dt>
                 <dd className="rc-num">{text}</dd>
@@ -85,4 +85,9 @@ export function Preview(props: { uri: string; onClose: () => void }): JSX.Elemen
       </div>
     </div>
   );
+}
+
+/** Whether a fact says more than its row does. */
+function isNew([title]: [string, string]): boolean {
+  return title !== 'size' && title !== 'modified';
 }
