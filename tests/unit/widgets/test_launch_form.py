@@ -101,7 +101,7 @@ def test_the_line_follows_every_choice(sandbox: Runctl) -> None:
 
 def test_it_says_what_it_may_cost(sandbox: Runctl) -> None:
     form = launch_form(sandbox)
-    assert shown(form._bill) == "$0.096/h, at most $0.768: it is ended after 8 h."
+    assert shown(form._bill) == "$0.096/h, at most $0.77: it is ended after 8 h."
     form._ttl.value = "30m"
     assert shown(form._bill) == "$0.096/h, at most $0.048: it is ended after 30 m."
     form._max_cost.value = "0.02"
