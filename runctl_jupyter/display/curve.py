@@ -32,7 +32,7 @@ class Curve:
 
 
 def curves_html(curves: Sequence[Curve]) -> str:
-    """Return a drawing of the first curves, each on its own scale of one shared axis, with their last values."""
+    """Return a drawing of the first curves, all on one scale, with their last values."""
     drawn = [curve for curve in curves if len(_numbers(curve)) > 1][:MOST_CURVES]
     if not drawn:
         return ""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.display.masks import mask
+from runctl_jupyter.run_record import now, to_iso
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Checkpoint, Job
@@ -30,25 +31,36 @@ def job_output(
     checkpoints: Sequence[Checkpoint] = (),
     measures: JobMeasures | None = None,
     note: str = "",
-    as_of: str,
 ) -> dict[str, Any]:
-    """Return the document: `CardDocument` of the views, every text of it masked."""
+    """Return the document: the card's, every text of it masked."""
     series = None
     if measures is not None:
         series = measures.thinned(_POINTS).to_dict()
         series["series"] = series["series"][:_SERIES]
         # The machine's curves are live only: what was busy then is of no use later.
         series["machine"] = None
-    card = {
-        "job": job.to_dict(),
-        "checkpoints": [checkpoint.to_dict() for checkpoint in checkpoints[-_CHECKPOINTS:]],
-        "log_tail": list(log_lines),
-        "series": series,
-        "as_of": as_of,
-        "note": note,
-    }
+    card = card_document(job, checkpoints[-_CHECKPOINTS:], log_tail=log_lines, series=series, note=note)
     document: dict[str, Any] = masked({"version": _VERSION, "job": job.id, "place": place, "card": card})
     return document
+
+
+def card_document(
+    job: Job,
+    checkpoints: Sequence[Checkpoint],
+    *,
+    log_tail: Sequence[str] = (),
+    series: dict[str, Any] | None = None,
+    note: str = "",
+) -> dict[str, Any]:
+    """Return what a card shows of a job as it has been read: `CardDocument` of the views; asks nobody."""
+    return {
+        "job": job.to_dict(),
+        "checkpoints": [checkpoint.to_dict() for checkpoint in checkpoints],
+        "log_tail": list(log_tail),
+        "series": series,
+        "as_of": to_iso(now()),
+        "note": note,
+    }
 
 
 def masked(value: Any) -> Any:

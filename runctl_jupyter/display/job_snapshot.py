@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 def snapshot(job: Job, *, prompt: str = "%runctl") -> JobView:
     """Refresh `job` and return what its card shows now, the end of its log and its checkpoints included."""
     job.refresh()
+    checkpoints = job.checkpoints() if job.checkpoint_count else ()
+    return view_of(job, log_lines=last_lines(job), checkpoints=checkpoints, prompt=prompt)
+
+
+def last_lines(job: Job) -> list[str]:
+    """Read the lines at the end of the log that a card shows."""
     tail = Tail(LOG_LINES)
     if job.log_bytes:
         tail.feed(job.logs(tail=LOG_LINES).read())
-    checkpoints = job.checkpoints() if job.checkpoint_count else ()
-    return view_of(job, log_lines=tail.text_lines(), checkpoints=checkpoints, prompt=prompt)
+    return tail.text_lines()

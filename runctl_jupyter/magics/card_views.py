@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from runctl_jupyter.display.card import card_bundle, view_of
 from runctl_jupyter.display.job_mime import JOB_MIME, job_output
 from runctl_jupyter.orchestration.errors import RunctlError
-from runctl_jupyter.run_record import now, to_iso
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Checkpoint, Job, Runctl
@@ -69,7 +68,6 @@ class CardViews:
             checkpoints=checkpoints,
             measures=measures,
             note=note,
-            as_of=to_iso(now()),
         )
         view: Bundle = {}
         if self._widget is not None:

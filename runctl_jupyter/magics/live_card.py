@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.display.card import LOG_LINES
+from runctl_jupyter.display.curve import MOST_POINTS
 from runctl_jupyter.display.log_text import Tail
 from runctl_jupyter.orchestration.errors import RunctlError, WaitTimedOut
 
@@ -205,7 +206,8 @@ class LiveCard:
         if self.job.state.ended or moment - self._measured >= _MEASURES_S:
             self._measured = moment
             if self.job.status.metrics:
-                self._measures = self.job.measures()
+                # Once for all paints until the next reading.
+                self._measures = self.job.measures().thinned(MOST_POINTS)
 
     def _launch_failure(self) -> RunctlError | None:
         launching = self.job.launching

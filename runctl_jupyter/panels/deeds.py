@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.instances.document import instance_documents
 from runctl_jupyter.orchestration.model import Instance
+from runctl_jupyter.panels.calls import Answer, Call, Calls
 from runctl_jupyter.panels.landing import landing_place
 from runctl_jupyter.panels.line_door import LineDoor, launch
 from runctl_jupyter.panels.parameters import (
@@ -20,37 +20,21 @@ from runctl_jupyter.panels.parameters import (
     OfInstance,
     OfJob,
     OfObject,
-    P,
     Resumption,
-    checked,
 )
-from runctl_jupyter.panels.troubles import explained, unknown
+from runctl_jupyter.panels.troubles import explained
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Runctl
     from runctl_jupyter.panels.engines import OpenRunctl
     from runctl_jupyter.panels.handles import Handles
 
-Result = dict[str, Any]
-
 _ANSWER_S = 20.0
 """A proxy before a Jupyter server waits some sixty seconds for an answer; a machine may take minutes."""
 _LOOK_S = 1.0
 
 
-@dataclass(frozen=True)
-class Deed(Generic[P]):
-    """What it is done with, and who does it."""
-
-    model: type[P]
-    do: Callable[[P, str | None], Result]
-
-    def carry_out(self, name: str, params: object, place: str | None) -> Result:
-        """Check the parameters and do it."""
-        return self.do(checked(self.model, params, f"Action {name}"), place)
-
-
-class Deeds:
+class Deeds(Calls):
     """Does things.
 
     Parameters
@@ -66,43 +50,31 @@ class Deeds:
     def __init__(self, handles: Handles, open_to_launch: OpenRunctl, folder: Callable[[], Path]) -> None:
         self._handles, self._engines = handles, handles.engines
         self._open_to_launch, self._folder = open_to_launch, folder
-        self._deeds: Mapping[str, Deed[Any]] = {
-            "cancel": Deed(OfJob, self._cancel),
-            "resume": Deed(Resumption, self._resume),
-            "start": Deed(OfInstance, self._start),
-            "stop": Deed(EndOfInstance, self._stop),
-            "terminate": Deed(EndOfInstance, self._terminate),
-            "download": Deed(OfObject, self._download),
-            "launch": Deed(Line, self._launch),
-        }
+        super().__init__(
+            "action",
+            {
+                "cancel": Call(OfJob, self._cancel),
+                "resume": Call(Resumption, self._resume),
+                "start": Call(OfInstance, self._start),
+                "stop": Call(EndOfInstance, self._stop),
+                "terminate": Call(EndOfInstance, self._terminate),
+                "download": Call(OfObject, self._download),
+                "launch": Call(Line, self._launch),
+            },
+        )
 
-    def do(self, action: object, params: object, place: str | None) -> Result:
-        """Do the deed of this name.
-
-        Raises
-        ------
-        InvalidRequest
-            There is none, or it cannot be done like this.
-        RunctlError
-            What the engine could not do.
-        """
-        deed = self._deeds.get(action) if isinstance(action, str) else None
-        if deed is None:
-            raise unknown("action", action, list(self._deeds))
-        return deed.carry_out(str(action), params, place)
-
-    def _cancel(self, params: OfJob, place: str | None) -> Result:
+    def _cancel(self, params: OfJob, place: str | None) -> Answer:
         with self._handles.job(place, params.job) as job:
             # Saving may take minutes: who looks on sees the end come.
             return {"job": job.cancel(wait=False).to_dict()}
 
-    def _resume(self, params: Resumption, place: str | None) -> Result:
+    def _resume(self, params: Resumption, place: str | None) -> Answer:
         with self._handles.job(place, params.job) as job:
             going = job.resume(checkpoint=params.checkpoint)
             self._handles.launching.append(going)
             return {"job": going.to_dict()}
 
-    def _start(self, params: OfInstance, place: str | None) -> Result:
+    def _start(self, params: OfInstance, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
             instance = rc.instances.get(params.instance)
             self._handles.late.pop(instance.id, None)
@@ -136,21 +108,21 @@ class Deeds:
             said = explained(error)
             self._handles.late[instance_id] = f"{said['what']} {said['to_resolve']}"
 
-    def _stop(self, params: EndOfInstance, place: str | None) -> Result:
+    def _stop(self, params: EndOfInstance, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
             return _instance(rc.instances.stop(params.instance, force=params.force))
 
-    def _terminate(self, params: EndOfInstance, place: str | None) -> Result:
+    def _terminate(self, params: EndOfInstance, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
             return _instance(rc.instances.terminate(params.instance, force=params.force))
 
-    def _download(self, params: OfObject, place: str | None) -> Result:
+    def _download(self, params: OfObject, place: str | None) -> Answer:
         folder, is_folder = self._folder(), params.uri.endswith("/")
         with self._engines.using(place) as rc, landing_place(folder, params.uri) as path:
             moved = rc.storage.download(params.uri, path, recursive=is_folder)
             return {"path": path.relative_to(folder).as_posix(), "size": moved.bytes}
 
-    def _launch(self, params: Line, place: str | None) -> Result:
+    def _launch(self, params: Line, place: str | None) -> Answer:
         self._handles.forget_launched()
         door = LineDoor(self._open_to_launch(place), self._handles.launching)
         launched = launch(params.line, door)
@@ -159,6 +131,6 @@ class Deeds:
         return {"job": launched.to_dict()}
 
 
-def _instance(instance: Instance) -> Result:
+def _instance(instance: Instance) -> Answer:
     (document,) = instance_documents([instance], [])
     return {"instance": document}

@@ -76,19 +76,13 @@ class Polled(Topic):
 
     def run(self, followed: Followed) -> None:
         """Look for ever, with growing pauses while it fails."""
-        failures = 0
-        while followed.listened:
-            try:
-                change = self.look()
-            except Exception as error:  # noqa: BLE001 - a listener has to hear of any
-                failures += 1
-                followed.tell(explained(error))
-                followed.wait(min(_FIRST_PAUSE_S * 2**failures, _LONGEST_PAUSE_S))
-            else:
-                failures = 0
-                followed.publish(change)
-                followed.tell(None)
-                followed.wait(self.pause_s())
+
+        def look() -> float | None:
+            followed.publish(self.look())
+            followed.tell(None)
+            return self.pause_s()
+
+        followed.repeat(look, _LONGEST_PAUSE_S)
 
 
 class Followed:
@@ -156,6 +150,26 @@ class Followed:
         with self._signal:
             self._woken = True
             self._signal.notify_all()
+
+    def repeat(self, step: Callable[[], float | None], longest_pause_s: float) -> None:
+        """Do `step` while somebody listens, then wait as long as it says; when it fails, say so, with growing pauses.
+
+        Parameters
+        ----------
+        step
+            Returns the seconds until the next; None waits to be woken.
+        """
+        failures = 0
+        while self.listened:
+            try:
+                pause_s = step()
+            except Exception as error:  # noqa: BLE001 - a listener has to hear of any
+                failures += 1
+                self.tell(explained(error))
+                self.wait(min(_FIRST_PAUSE_S * 2**failures, longest_pause_s))
+            else:
+                failures = 0
+                self.wait(pause_s)
 
     def wait(self, seconds: float | None) -> None:
         """Let the thread wait until it is woken or nobody listens any more."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from runctl_jupyter.display.job_mime import card_document
 from runctl_jupyter.panels.followed import Event, Polled, Topic
 from runctl_jupyter.panels.troubles import Upset
-from runctl_jupyter.run_record import now, to_iso
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Checkpoint, Job, Runctl
@@ -48,7 +48,7 @@ class CardTopic(Polled):
             self._pause = _STEADY_S if job.phase == "training" and not self.eager else _QUICK_S
         else:
             self._pause = _ENDED_S if self.eager else min(max(_ENDED_S, 1.5 * self._pause), _LONG_ENDED_S)
-        return partial(self._change, card_of(job, self._checkpoints[1]))
+        return partial(self._change, card_document(job, self._checkpoints[1]))
 
     def first(self) -> list[Event]:
         """Return the card."""
@@ -106,20 +106,6 @@ class SeriesTopic(Polled):
             return []
         self._told = series
         return [series]
-
-
-def card_of(
-    job: Job, checkpoints: list[Checkpoint], *, log_tail: list[str] | None = None, series: Any = None, note: str = ""
-) -> dict[str, Any]:
-    """Return the document of a card."""
-    return {
-        "job": job.to_dict(),
-        "checkpoints": [checkpoint.to_dict() for checkpoint in checkpoints],
-        "log_tail": log_tail or [],
-        "series": series,
-        "as_of": to_iso(now()),
-        "note": note,
-    }
 
 
 def job_of(topic: Topic) -> Job | None:

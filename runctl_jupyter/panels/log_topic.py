@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,7 @@ from runctl_jupyter.orchestration.jobs.log import Log
 from runctl_jupyter.panels.followed import Event, Followed, Topic
 from runctl_jupyter.panels.job_topics import job_of
 from runctl_jupyter.panels.log_texts import LogTexts, Piece
-from runctl_jupyter.panels.troubles import Upset, explained
+from runctl_jupyter.panels.troubles import Upset
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Job
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 256 << 10
 """Of the log's end: what somebody is told who begins to look on."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+_LONGEST_PAUSE_S = 15.0
 
 
 class LogTopic(Topic):
@@ -43,22 +44,16 @@ class LogTopic(Topic):
 
     def run(self, followed: Followed) -> None:
         """Read what there is and what comes, while somebody listens; after the end, wait for a next attempt."""
-        failures = 0
-        while followed.listened:
-            try:
-                job = job_of(self)
-                if job is not None and (not self._ended or job.status != self._read_to):
+
+        def read() -> None:
+            job = job_of(self)
+            if job is not None and (not self._ended or job.status != self._read_to):
+                # Whoever has left is told nothing, and the next wait is over at once.
+                with suppress(_Left):
                     self._read(job, followed)
                     followed.tell(None)
-            except _Left:
-                return
-            except Exception as error:  # noqa: BLE001 - a listener has to hear of any
-                failures += 1
-                followed.tell(explained(error))
-                followed.wait(min(_FIRST_PAUSE_S * 2**failures, _LONGEST_PAUSE_S))
-            else:
-                failures = 0
-                followed.wait(None)
+
+        followed.repeat(read, _LONGEST_PAUSE_S)
 
     def first(self) -> list[Event]:
         """Return the end of the log."""

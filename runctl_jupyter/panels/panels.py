@@ -58,7 +58,7 @@ class Panels:
         RunctlError
             What the engine could not do.
         """
-        answer: dict[str, Any] = finite(self._questions.answer(method, params, place))
+        answer: dict[str, Any] = finite(self._questions.carry_out(method, params, place))
         return answer
 
     def act(self, action: str, params: object = None, place: str | None = None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Panels:
             What the engine could not do.
         """
         try:
-            result: dict[str, Any] = finite(self._deeds.do(action, params, place))
+            result: dict[str, Any] = finite(self._deeds.carry_out(action, params, place))
             return result
         finally:
             # Also after a failure: it may have been half done.

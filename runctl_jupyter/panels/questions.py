@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING
 
-from runctl_jupyter.display.card import LOG_LINES
-from runctl_jupyter.display.log_text import Tail
+from runctl_jupyter.display.job_mime import card_document
+from runctl_jupyter.display.job_snapshot import last_lines
 from runctl_jupyter.display.masks import mask
 from runctl_jupyter.orchestration.costs.prices import known_types, on_demand_price, type_facts
 from runctl_jupyter.orchestration.errors import RunctlError
 from runctl_jupyter.orchestration.jobs.provenance import of_job
 from runctl_jupyter.orchestration.places import known
 from runctl_jupyter.orchestration.storage.uris import S3Uri
-from runctl_jupyter.panels.job_topics import POINTS, card_of
+from runctl_jupyter.panels.calls import Answer, Call, Calls
+from runctl_jupyter.panels.job_topics import POINTS
 from runctl_jupyter.panels.log_texts import page_texts
-from runctl_jupyter.panels.parameters import Level, LogWindow, Nothing, OfJob, OfObject, P, checked
-from runctl_jupyter.panels.troubles import unknown
+from runctl_jupyter.panels.parameters import Level, LogWindow, Nothing, OfJob, OfObject
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration import Job
     from runctl_jupyter.panels.handles import Handles
 
-Answer = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Question(Generic[P]):
-    """What it is asked with, and who answers."""
-
-    model: type[P]
-    answer: Callable[[P, str | None], Answer]
-
-    def ask(self, name: str, params: object, place: str | None) -> Answer:
-        """Check the parameters and answer."""
-        return self.answer(checked(self.model, params, f"Question {name}"), place)
-
-
-class Questions:
+class Questions(Calls):
     """Answers.
 
     Parameters
@@ -50,33 +33,21 @@ class Questions:
 
     def __init__(self, handles: Handles) -> None:
         self._handles, self._engines = handles, handles.engines
-        self._questions: Mapping[str, Question[Any]] = {
-            "places": Question(Nothing, self._places),
-            "place": Question(Nothing, self._place),
-            "card": Question(OfJob, self._card),
-            "log": Question(LogWindow, self._log),
-            "series": Question(OfJob, self._series),
-            "checkpoints": Question(OfJob, self._checkpoints),
-            "record": Question(OfJob, self._record),
-            "objects": Question(Level, self._objects),
-            "preview": Question(OfObject, self._preview),
-            "types": Question(Nothing, self._types),
-        }
-
-    def answer(self, method: object, params: object, place: str | None) -> Answer:
-        """Answer the question of this name.
-
-        Raises
-        ------
-        InvalidRequest
-            There is none, or it is not asked like this.
-        RunctlError
-            What the engine could not do.
-        """
-        question = self._questions.get(method) if isinstance(method, str) else None
-        if question is None:
-            raise unknown("question", method, list(self._questions))
-        return question.ask(str(method), params, place)
+        super().__init__(
+            "question",
+            {
+                "places": Call(Nothing, self._places),
+                "place": Call(Nothing, self._place),
+                "card": Call(OfJob, self._card),
+                "log": Call(LogWindow, self._log),
+                "series": Call(OfJob, self._series),
+                "checkpoints": Call(OfJob, self._checkpoints),
+                "record": Call(OfJob, self._record),
+                "objects": Call(Level, self._objects),
+                "preview": Call(OfObject, self._preview),
+                "types": Call(Nothing, self._types),
+            },
+        )
 
     def _places(self, _params: Nothing, _place: str | None) -> Answer:
         own = self._engines.identity_of(None)
@@ -110,11 +81,11 @@ class Questions:
             note, lines, series = "", [], None
             checkpoints = list(job.checkpoints()) if job.checkpoint_count else []
             try:
-                lines, series = _last_lines(job), job.measures().thinned(POINTS).to_dict()
+                lines, series = last_lines(job), job.measures().thinned(POINTS).to_dict()
             except RunctlError as error:
                 # The state is the most of a card: what else cannot be read is said in it.
                 note = mask(f"{error.what} {error.to_resolve}")
-            return card_of(job, checkpoints, log_tail=lines, series=series, note=note)
+            return card_document(job, checkpoints, log_tail=lines, series=series, note=note)
 
     def _log(self, params: LogWindow, place: str | None) -> Answer:
         with self._handles.job(place, params.job) as job:
@@ -154,13 +125,6 @@ class Questions:
         with self._engines.using(place) as rc:
             region = None if rc.settings.target == "local" else rc.connection.region
         return {"types": [_type(name, region) for name in known_types()]}
-
-
-def _last_lines(job: Job) -> list[str]:
-    tail = Tail(LOG_LINES)
-    if job.log_bytes:
-        tail.feed(job.logs(tail=LOG_LINES).read())
-    return tail.text_lines()
 
 
 def _type(name: str, region: str | None) -> Answer:

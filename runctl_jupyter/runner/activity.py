@@ -128,29 +128,37 @@ def in_use(before: Usage, after: Usage, quiet: Quiet) -> Optional[str]:
     return None
 
 
-class GpuGauge:
-    """How busy the machine's GPUs are: NVIDIA's by ``nvidia-smi``, AMD's by the kernel's own files."""
+class NvidiaSmi:
+    """NVIDIA's own tool, where there is one."""
 
-    def __init__(self, drm: Path = _DRM) -> None:
-        self._nvidia_smi = shutil.which("nvidia-smi")
-        self._drm = drm
+    def __init__(self) -> None:
+        self._program = shutil.which("nvidia-smi")
 
-    def percent(self) -> float:
-        """Return the use of the busiest GPU; 0 where there is none, or none that tells (MIG slices do not)."""
-        return max([0.0, *self._nvidia(), *self._amd()])
-
-    def _nvidia(self) -> list[float]:
-        if self._nvidia_smi is None:
-            return []
-        command = [self._nvidia_smi, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    def ask(self, fields: str) -> str:
+        """Return its rows for some fields, a GPU each, without units; nothing where it does not tell."""
+        if self._program is None:
+            return ""
+        command = [self._program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
         try:
             said = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GPU_ANSWER_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
-            self._nvidia_smi = None  # a driver that hangs: each further call would hang as well
-            return []
-        return _numbers(said.stdout.decode(errors="replace").splitlines()) if said.returncode == 0 else []
+            self._program = None  # a driver that hangs: each further call would hang as well
+            return ""
+        return said.stdout.decode(errors="replace") if said.returncode == 0 else ""
+
+
+class GpuGauge:
+    """How busy the machine's GPUs are: NVIDIA's by ``nvidia-smi``, AMD's by the kernel's own files."""
+
+    def __init__(self, drm: Path = _DRM) -> None:
+        self._nvidia = NvidiaSmi()
+        self._drm = drm
+
+    def percent(self) -> float:
+        """Return the use of the busiest GPU; 0 where there is none, or none that tells (MIG slices do not)."""
+        return max([0.0, *_numbers(self._nvidia.ask("utilization.gpu").splitlines()), *self._amd()])
 
     def _amd(self) -> list[float]:
         texts = []

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from runctl_jupyter.run_record import GpuSample, MachineColumns, MachineSample, now, to_iso
-from runctl_jupyter.runner.activity import GPU_EVERY_S, PROC
+from runctl_jupyter.runner.activity import GPU_EVERY_S, PROC, NvidiaSmi
 from runctl_jupyter.runner.series import MOST_POINTS, Thinned
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_GPU_QUERY = "--query-gpu=utilization.gpu,memory.used,memory.total"
-_GPU_ANSWER_S = 15.0
+_GPU_FIELDS = "utilization.gpu,memory.used,memory.total"
 _MIB = 1 << 20
 _MOST_GPUS = 16
 
@@ -65,26 +62,15 @@ class _NvidiaGauge:
     """All GPUs by ``nvidia-smi``, which is asked rarely: a sample between two answers has those of the last one."""
 
     def __init__(self) -> None:
-        self._program = shutil.which("nvidia-smi")
+        self._nvidia = NvidiaSmi()
         self._asked_at = float("-inf")
         self._last: list[GpuSample] = []
 
     def samples(self) -> list[GpuSample]:
-        if self._program is not None and time.monotonic() - self._asked_at >= GPU_EVERY_S:
-            self._last = self._ask(self._program)
+        if time.monotonic() - self._asked_at >= GPU_EVERY_S:
+            self._last = gpus_of(self._nvidia.ask(_GPU_FIELDS))
             self._asked_at = time.monotonic()
         return self._last
-
-    def _ask(self, program: str) -> list[GpuSample]:
-        command = [program, _GPU_QUERY, "--format=csv,noheader,nounits"]
-        try:
-            said = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GPU_ANSWER_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            self._program = None  # a driver that hangs: each further call would hang as well
-            return []
-        return gpus_of(said.stdout.decode(errors="replace")) if said.returncode == 0 else []
 
 
 def gpus_of(text: str) -> list[GpuSample]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_server.base.handlers import APIHandler
 
@@ -29,8 +29,9 @@ from runctl_jupyter.orchestration.errors import (
     TargetUnavailable,
     WaitTimedOut,
 )
-from runctl_jupyter.panels import Panels
-from runctl_jupyter.panels.troubles import explained
+
+if TYPE_CHECKING:
+    from runctl_jupyter.panels import Panels
 
 T = TypeVar("T")
 
@@ -53,8 +54,8 @@ class PanelsHandler(APIHandler):
     # A panel that is merely open must not keep an idle server alive.
     _track_activity = False
 
-    def initialize(self, panels: Panels, pool: ThreadPoolExecutor) -> None:
-        """Take what all handlers share."""
+    def initialize(self, panels: Callable[[], Panels], pool: ThreadPoolExecutor) -> None:
+        """Take what all handlers share; `panels` is called in a thread, for at first it takes a while."""
         self.panels, self.pool = panels, pool
 
     def set_default_headers(self) -> None:
@@ -67,10 +68,10 @@ class PanelsHandler(APIHandler):
         """Call something that blocks without holding up the server."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, partial(call, *arguments))
 
-    async def answer(self, call: Callable[..., dict[str, Any]], *arguments: Any) -> None:
+    async def answer(self, call: Callable[[], dict[str, Any]]) -> None:
         """Send what `call` returns, or why it could not."""
         try:
-            found = await self.in_thread(call, *arguments)
+            found = await self.in_thread(call)
         except Exception as error:  # noqa: BLE001 - what nobody foresaw is logged by `explained`
             await self.refuse(error)
         else:
@@ -79,6 +80,8 @@ class PanelsHandler(APIHandler):
 
     async def refuse(self, error: BaseException) -> None:
         """Send a failure in its two lines."""
+        from runctl_jupyter.panels.troubles import explained
+
         self.set_status(status_of(error))
         await self.finish(json.dumps(explained(error)))
 

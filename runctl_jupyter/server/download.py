@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import tornado.web
@@ -11,8 +12,10 @@ from jupyter_server.auth.decorator import authorized
 from tornado.iostream import StreamClosedError
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
-from runctl_jupyter.panels.downloads import Download
 from runctl_jupyter.server.base import PanelsHandler
+
+if TYPE_CHECKING:
+    from runctl_jupyter.panels.downloads import Download
 
 _END = b""
 
@@ -47,9 +50,8 @@ class DownloadHandler(PanelsHandler):
         await self._send(first, download.chunks)
 
     def _open(self, uri: str | None, log: str | None, place: str | None) -> Download:
-        if uri is not None:
-            return self.panels.downloads.of_object(uri, place)
-        return self.panels.downloads.of_log(log or "", place)
+        downloads = self.panels().downloads
+        return downloads.of_log(log or "", place) if uri is None else downloads.of_object(uri, place)
 
     async def _send(self, chunk: bytes, chunks: Generator[bytes, None, None]) -> None:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
@@ -13,8 +14,10 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado.websocket import WebSocketHandler
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
-from runctl_jupyter.panels import Feed, Panels
 from runctl_jupyter.server.base import AUTH_RESOURCE
+
+if TYPE_CHECKING:
+    from runctl_jupyter.panels import Feed, Panels
 
 _TAKEN = ("subscribe", "unsubscribe")
 """Looking only: what changes the world goes over HTTP, where XSRF is checked and ``write`` is asked for."""
@@ -27,8 +30,9 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     auth_resource = AUTH_RESOURCE
     _track_activity = False
     _feed: Feed | None = None
+    _gone = False
 
-    def initialize(self, panels: Panels, pool: ThreadPoolExecutor) -> None:
+    def initialize(self, panels: Callable[[], Panels], pool: ThreadPoolExecutor) -> None:
         """Take what all handlers share."""
         self.panels, self.pool = panels, pool
 
@@ -47,8 +51,8 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Return how large a message of a page may be."""
         return _MOST_BYTES
 
-    def open(self, *args: str, **kwargs: str) -> None:
-        """Begin to carry messages."""
+    async def open(self, *args: str, **kwargs: str) -> None:
+        """Begin to carry messages; tornado takes none before this is done."""
         super().open(*args, **kwargs)
         loop = asyncio.get_running_loop()
 
@@ -57,7 +61,14 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
             text = json.dumps(message)
             asyncio.run_coroutine_threadsafe(self._write(text), loop).result()
 
-        self._feed = Feed(self.panels, send)
+        self._feed = await loop.run_in_executor(self.pool, self._begin, send)
+        if self._gone:
+            self._let_go()
+
+    def _begin(self, send: Callable[[dict[str, Any]], None]) -> Feed:
+        from runctl_jupyter.panels import Feed
+
+        return Feed(self.panels(), send)
 
     async def on_message(self, message: str | bytes) -> None:
         """Take a message of the page; the next one waits until this one is dealt with."""
@@ -72,11 +83,15 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     def on_close(self) -> None:
         """Follow nothing any more."""
+        self._gone = True
+        self._let_go()
+        super().on_close()
+
+    def _let_go(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
-            # Letting go takes locks that a thread may hold for a moment.
+            # It takes locks that a thread may hold for a moment.
             self.pool.submit(feed.close)
-        super().on_close()
 
     async def _write(self, text: str) -> None:
         await self.write_message(text)

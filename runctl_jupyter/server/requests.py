@@ -26,7 +26,8 @@ class QueryHandler(PanelsHandler):
         except InvalidRequest as error:
             await self.refuse(error)
             return
-        await self.answer(self.panels.query, method, params, self.get_query_argument("place", None))
+        place = self.get_query_argument("place", None)
+        await self.answer(lambda: self.panels().query(method, params, place))
 
 
 class ActHandler(PanelsHandler):
@@ -43,7 +44,7 @@ class ActHandler(PanelsHandler):
         except InvalidRequest as error:
             await self.refuse(error)
             return
-        await self.answer(self.panels.act, action, body.get("params"), body.get("place"))
+        await self.answer(lambda: self.panels().act(action, body.get("params"), body.get("place")))
 
 
 def _json(text: str | bytes) -> Any:

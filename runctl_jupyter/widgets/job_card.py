@@ -8,7 +8,6 @@ import traitlets
 
 from runctl_jupyter.display.card import card_bundle, view_of
 from runctl_jupyter.display.job_mime import job_output, masked
-from runctl_jupyter.run_record import now, to_iso
 from runctl_jupyter.widgets.connected import ConnectedWidget
 from runctl_jupyter.widgets.kernel_panels import panels_of
 
@@ -43,7 +42,7 @@ class JobCardWidget(ConnectedWidget):
     ) -> None:
         self._job = job
         if snapshot is None:
-            snapshot = job_output(job, "", as_of=to_iso(now()))["card"]
+            snapshot = job_output(job, "")["card"]
         super().__init__("card", panels or panels_of(rc), job=job.id, snapshot=masked(snapshot))
 
     def widget_view(self) -> tuple[dict[str, Any], dict[str, Any]]:
