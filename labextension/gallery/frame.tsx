@@ -2,7 +2,7 @@ import type { JSX } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import type { Backend, Host } from '../src/api/backend';
-import { ConnectionContext } from '../src/api/context';
+import { ViewRoot } from '../src/ui/ViewRoot';
 
 /** Show a view in `#root`; `?dark` and `?width=300` in the address choose how. */
 export function show(view: JSX.Element, backend: Backend, host: Host = {}): void {
@@ -14,8 +14,8 @@ export function show(view: JSX.Element, backend: Backend, host: Host = {}): void
   }
   root.style.width = `${query.get('width') ?? '880'}px`;
   createRoot(root).render(
-    <ConnectionContext.Provider value={{ backend, host }}>
-      <div className="rc-Root">{view}</div>
-    </ConnectionContext.Provider>
+    <ViewRoot backend={backend} host={host}>
+      {view}
+    </ViewRoot>
   );
 }

@@ -1,9 +1,7 @@
 import type { JSX } from 'react';
-import { useEffect, useState } from 'react';
 
-import { useConnection } from '../api/context';
-import type { CheckpointDocument, ErrorDocument, PreviewDocument } from '../api/documents';
-import { errorOf } from '../ui/errorOf';
+import type { CheckpointDocument } from '../api/documents';
+import { useQuery } from '../api/useQuery';
 import { sizeText } from '../ui/format';
 import { Trouble } from '../ui/Trouble';
 
@@ -13,28 +11,7 @@ export function CheckpointPreview(props: {
   onClose: () => void;
 }): JSX.Element {
   const { checkpoint } = props;
-  const { backend } = useConnection();
-  const [preview, setPreview] = useState<PreviewDocument | null>(null);
-  const [error, setError] = useState<ErrorDocument | null>(null);
-
-  useEffect(() => {
-    const aborted = new AbortController();
-    backend.query('preview', { uri: checkpoint.uri }, aborted.signal).then(
-      answer => {
-        if (!aborted.signal.aborted) {
-          setPreview(answer);
-        }
-      },
-      (thrown: unknown) => {
-        if (!aborted.signal.aborted) {
-          setError(errorOf(thrown));
-        }
-      }
-    );
-    return () => {
-      aborted.abort();
-    };
-  }, [backend, checkpoint.uri]);
+  const { answer: preview, error } = useQuery('preview', { uri: checkpoint.uri });
 
   const facts: [string, string][] = [
     ['size', sizeText(checkpoint.size)],

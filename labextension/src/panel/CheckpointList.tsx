@@ -1,8 +1,9 @@
 import type { JSX } from 'react';
-import { useEffect, useMemo, useState } from 'react';
+import { useMemo, useState } from 'react';
 
 import { useConnection } from '../api/context';
 import type { CheckpointDocument, ErrorDocument, JobDocument } from '../api/documents';
+import { useQuery } from '../api/useQuery';
 import { bestOf } from '../card/best';
 import { checkpointMenu, isFolder } from '../card/checkpointMenu';
 import { agoText } from '../card/clock';
@@ -31,32 +32,13 @@ export function CheckpointList(props: {
   const { job, now, downloads } = props;
   const { backend, host } = useConnection();
   const { copy, say } = useNotices();
-  const [held, setHeld] = useState<CheckpointDocument[] | null>(null);
-  const [error, setError] = useState<ErrorDocument | null>(null);
   const [open, setOpen] = useState<string | null>(null);
   const [failed, setFailed] = useState<{ uri: string; error: ErrorDocument } | null>(null);
   const { id, checkpoint_count: count } = job;
 
   // Anew with each checkpoint that the job saves.
-  useEffect(() => {
-    const aborted = new AbortController();
-    backend.query('checkpoints', { job: id }, aborted.signal).then(
-      answer => {
-        if (!aborted.signal.aborted) {
-          setHeld(answer.checkpoints);
-          setError(null);
-        }
-      },
-      (thrown: unknown) => {
-        if (!aborted.signal.aborted) {
-          setError(errorOf(thrown));
-        }
-      }
-    );
-    return () => {
-      aborted.abort();
-    };
-  }, [backend, id, count]);
+  const { answer, error } = useQuery('checkpoints', { job: id }, count);
+  const held = answer?.checkpoints ?? null;
 
   const rows = useMemo(
     () => [...(held ?? [])].sort((a, b) => b.attempt - a.attempt || b.seq - a.seq),

@@ -6,12 +6,12 @@ import type { JobDocument, PlaceDocument } from '../api/documents';
 import { JobCard } from '../card/JobCard';
 import { canResume, hasEnded } from '../card/states';
 import { Confirm } from '../ui/Confirm';
-import { countText } from '../ui/format';
 import type { MenuItem } from '../ui/Menu';
 import { StateMark } from '../ui/StateMark';
 import { resumeLine } from '../ui/snippets';
 import { useNow } from '../ui/useNow';
 import { Empty } from './Empty';
+import { FilterBox } from './FilterBox';
 import { costSide, jobLine, jobMatches, jobOrder } from './jobRows';
 import { useNotices } from './notice';
 import { PanelRow } from './PanelRow';
@@ -131,21 +131,14 @@ export function JobList(props: {
   return (
     <>
       {sorted.length > MANY && (
-        <div className="rc-Panel-filter">
-          <input
-            type="search"
-            className="rc-Input"
-            aria-label="Filter jobs"
-            placeholder="Name, id or state"
-            value={typed}
-            onChange={event => {
-              setTyped(event.currentTarget.value);
-            }}
-          />
-          <span className="rc-dim rc-small rc-num" role="status">
-            {rows.length === sorted.length ? '' : `${countText(rows.length)} shown`}
-          </span>
-        </div>
+        <FilterBox
+          label="Filter jobs"
+          hint="Name, id or state"
+          typed={typed}
+          onType={setTyped}
+          shown={rows.length}
+          all={sorted.length}
+        />
       )}
       {rows.length === 0 ? (
         <div className="rc-Empty">No job has this in its name, id or state.</div>

@@ -10,6 +10,7 @@ import { wordOf } from '../ui/snippets';
 import { StateMark } from '../ui/StateMark';
 import { useNow } from '../ui/useNow';
 import { Empty } from './Empty';
+import { FilterBox } from './FilterBox';
 import { costSide } from './jobRows';
 import { MachineDetails } from './MachineDetails';
 import { isGone, machineLines, machineMatches, machineOrder } from './machineRows';
@@ -100,21 +101,14 @@ export function MachineList(props: {
   return (
     <>
       {kept.length > MANY && (
-        <div className="rc-Panel-filter">
-          <input
-            type="search"
-            className="rc-Input"
-            aria-label="Filter instances"
-            placeholder="Name, type, state or owner"
-            value={typed}
-            onChange={event => {
-              setTyped(event.currentTarget.value);
-            }}
-          />
-          <span className="rc-dim rc-small rc-num" role="status">
-            {rows.length === kept.length ? '' : `${countText(rows.length)} shown`}
-          </span>
-        </div>
+        <FilterBox
+          label="Filter instances"
+          hint="Name, type, state or owner"
+          typed={typed}
+          onType={setTyped}
+          shown={rows.length}
+          all={kept.length}
+        />
       )}
       {kept.length === 0 && props.place?.target !== 'local' && (
         <Empty line="%runctl create m5.large --ttl 8h" code="%runctl create m5.large --ttl 8h">

@@ -1,9 +1,7 @@
 import type { JSX } from 'react';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 
-import { useConnection } from '../api/context';
-import type { ErrorDocument, PreviewDocument } from '../api/documents';
-import { errorOf } from '../ui/errorOf';
+import { useQuery } from '../api/useQuery';
 import { sizeText } from '../ui/format';
 import { nameOf } from '../ui/snippets';
 import { Trouble } from '../ui/Trouble';
@@ -11,28 +9,8 @@ import { Trouble } from '../ui/Trouble';
 /** The beginning of an object, in place. */
 export function Preview(props: { uri: string; onClose: () => void }): JSX.Element {
   const { uri } = props;
-  const { backend } = useConnection();
-  const [preview, setPreview] = useState<PreviewDocument | null>(null);
-  const [error, setError] = useState<ErrorDocument | null>(null);
+  const { answer: preview, error } = useQuery('preview', { uri });
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    const aborted = new AbortController();
-    backend.query('preview', { uri }, aborted.signal).then(
-      answer => {
-        if (!aborted.signal.aborted) {
-          setPreview(answer);
-        }
-      },
-      (thrown: unknown) => {
-        if (!aborted.signal.aborted) {
-          setError(errorOf(thrown));
-        }
-      }
-    );
-    return () => {
-      aborted.abort();
-    };
-  }, [backend, uri]);
   // Below the last row that is seen it would open unseen.
   useEffect(() => {
     box.current?.scrollIntoView({ block: 'nearest' });

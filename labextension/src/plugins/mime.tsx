@@ -6,9 +6,9 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import type { Host } from '../api/backend';
-import { ConnectionContext } from '../api/context';
 import type { CardDocument } from '../api/documents';
 import { JobCard } from '../card/JobCard';
+import { ViewRoot } from '../ui/ViewRoot';
 import { passAppKeys } from './appKeys';
 import { hostOf } from './host';
 import type { Runctl } from './tokens';
@@ -82,13 +82,14 @@ class JobRenderer extends ReactWidget implements IRenderMime.IRenderer {
       return null;
     }
     const { job, place, card } = this.output;
-    const connection = { backend: this.runctl.backend(place), host: this.makeHost(place) };
     return (
-      <ConnectionContext.Provider value={connection}>
-        <div className="rc-Root" onKeyDown={passAppKeys}>
-          <JobCard key={job} job={job} snapshot={card} />
-        </div>
-      </ConnectionContext.Provider>
+      <ViewRoot
+        backend={this.runctl.backend(place)}
+        host={this.makeHost(place)}
+        onKeyDown={passAppKeys}
+      >
+        <JobCard key={job} job={job} snapshot={card} />
+      </ViewRoot>
     );
   }
 }

@@ -2,7 +2,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ComponentType, JSX } from 'react';
 
 import type { Host } from '../api/backend';
-import { ConnectionContext } from '../api/context';
+import { ViewRoot } from '../ui/ViewRoot';
 import type { Runctl } from './tokens';
 
 interface PanelProps {
@@ -40,19 +40,17 @@ export class PanelView extends ReactWidget {
       this.update();
     });
     return (
-      <ConnectionContext.Provider value={{ backend: this.runctl.backend(this.place), host }}>
-        <div className="rc-Root">
-          <Content
-            key={this.place}
-            {...(this.objectsUri === undefined ? {} : { objectsUri: this.objectsUri })}
-            onPlace={id => {
-              this.place = id;
-              this.objectsUri = undefined;
-              this.update();
-            }}
-          />
-        </div>
-      </ConnectionContext.Provider>
+      <ViewRoot backend={this.runctl.backend(this.place)} host={host}>
+        <Content
+          key={this.place}
+          {...(this.objectsUri === undefined ? {} : { objectsUri: this.objectsUri })}
+          onPlace={id => {
+            this.place = id;
+            this.objectsUri = undefined;
+            this.update();
+          }}
+        />
+      </ViewRoot>
     );
   }
 

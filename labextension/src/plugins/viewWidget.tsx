@@ -2,7 +2,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { JSX } from 'react';
 
 import type { Backend, Host } from '../api/backend';
-import { ConnectionContext } from '../api/context';
+import { ViewRoot } from '../ui/ViewRoot';
 import { passAppKeys } from './appKeys';
 
 /** A Lumino widget around a view. */
@@ -18,11 +18,9 @@ export class ViewWidget extends ReactWidget {
 
   protected override render(): JSX.Element {
     return (
-      <ConnectionContext.Provider value={{ backend: this.backend, host: this.host }}>
-        <div className="rc-Root" onKeyDown={passAppKeys}>
-          {this.view()}
-        </div>
-      </ConnectionContext.Provider>
+      <ViewRoot backend={this.backend} host={this.host} onKeyDown={passAppKeys}>
+        {this.view()}
+      </ViewRoot>
     );
   }
 }

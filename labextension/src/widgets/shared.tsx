@@ -2,17 +2,17 @@ import type { AnyModel } from '@anywidget/types';
 import type { JSX } from 'react';
 import { createRoot } from 'react-dom/client';
 
-import { ConnectionContext } from '../api/context';
 import { WidgetBackend } from '../api/widgetBackend';
+import { ViewRoot } from '../ui/ViewRoot';
 
 /** Show `view` in an anywidget's element, connected to the kernel. Returns what takes it away again. */
 export function mount(model: AnyModel, el: HTMLElement, view: JSX.Element): () => void {
   const backend = new WidgetBackend(model);
   const root = createRoot(el);
   root.render(
-    <ConnectionContext.Provider value={{ backend, host: {} }}>
-      <div className="rc-Root rc-Anywhere">{view}</div>
-    </ConnectionContext.Provider>
+    <ViewRoot backend={backend} host={{}} className="rc-Anywhere">
+      {view}
+    </ViewRoot>
   );
   const leave = (): void => {
     removeEventListener('pagehide', onPageHide);
