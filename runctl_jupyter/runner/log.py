@@ -188,7 +188,7 @@ class JobLog:
     def tail(self, size: int) -> bytes:
         """Return up to the last `size` bytes, as far as they are still here."""
         with self._changed:
-            start = max(self._sent if self._spool.disk_full else 0, self._spool.size - size)
+            start = max(self._spool.held_from, self._spool.size - size)
             return self._spool.read(start, size)
 
     def close(self, until: float) -> bool:
@@ -305,9 +305,23 @@ class JobLog:
                 chunk, sent = chunk + 1, int(found.metadata[CHUNK_OFFSET]) + len(found.data)
         with self._changed:
             self._failure = None
-            self._spool.go_on_at(sent, self._found_size)
+            self._have_moved(self._spool.go_on_at(sent, self._found_size))
             self._chunks, self._sent = chunk, sent
         return True
+
+    def _have_moved(self, by: int) -> None:
+        """Move what is known of the bytes that came before their place in the stream was."""
+        if not by:
+            return
+        for mark in self._marks:
+            if mark.end > self._found_size:
+                mark.end += by
+        self._own = deque(
+            (start + by, end + by) if start >= self._found_size else (start, end) for start, end in self._own
+        )
+        self._own_file.unlink(missing_ok=True)
+        for start, end in self._own:
+            self._note_own(start, end)
 
     def _wait_until_due(self) -> bool:
         """Wait until a chunk should be written; False when there is none and will be none."""

@@ -34,6 +34,7 @@ class Spool:
         self._memory_start = 0
         self._disk_full = False
         self._dropped = 0
+        self._held_from = 0
 
     @property
     def size(self) -> int:
@@ -44,6 +45,11 @@ class Spool:
     def disk_full(self) -> bool:
         """Whether the disk has refused bytes."""
         return self._disk_full
+
+    @property
+    def held_from(self) -> int:
+        """Where the part that can still be read begins."""
+        return self._held_from
 
     def append(self, data: bytes) -> None:
         """Add to the end."""
@@ -72,30 +78,46 @@ class Spool:
         self.append(data)
         return len(data)
 
-    def go_on_at(self, offset: int, found: int) -> None:
+    def go_on_at(self, offset: int, found: int) -> int:
         """Let the stream go on at `offset` if its file ended before, when it was found with `found` bytes.
 
-        What lay between had no place on the disk: a runner that was killed had stored it from its memory.
+        What lay between had no place on the disk: a runner that was killed had stored it from its memory. What has
+        come since moves to where it belongs in the file, behind a hole, for whoever finds the file next.
+
+        Returns
+        -------
+        int
+            How many bytes everything from `found` on has moved up.
         """
-        if offset > found:
-            since = self.read(found, self.size - found)
-            self._disk_full = True
-            self._memory_start, self._memory = offset, bytearray(since)
+        if offset <= found:
+            return 0
+        with self._lock:
+            since = os.pread(self._file, self._on_disk - found, found) + bytes(self._memory)
+            self._on_disk, self._held_from = offset, offset
+            self._disk_full = False
+            self._memory.clear()
+        self.append(since)
+        return offset - found
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes from `offset`, which must not have been released."""
+        """Return up to `size` bytes from `offset`, which must not be below `held_from`."""
+        data = b""
         if offset < self._on_disk:
-            return os.pread(self._file, min(size, self._on_disk - offset), offset)
+            data = os.pread(self._file, min(size, self._on_disk - offset), offset)
+        if not self._disk_full or len(data) == size:
+            return data
         with self._lock:
-            start = offset - self._memory_start
-            return bytes(self._memory[start : start + size])
+            start = offset + len(data) - self._memory_start
+            return data + bytes(self._memory[start : start + size - len(data)]) if start >= 0 else data
 
     def release(self, offset: int) -> None:
         """Tell that everything below `offset` is stored elsewhere."""
         with self._lock:
             done = min(max(0, offset - self._memory_start), len(self._memory))
-            del self._memory[:done]
-            self._memory_start += done
+            if done:
+                del self._memory[:done]
+                self._memory_start += done
+                self._held_from = self._memory_start
 
     def close(self) -> None:
         """Close the file; it stays on the disk."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.run_record import AttemptKeys, FolderStore, NotFound, Pacing, StoredObject, StoreError, from_iso
-from runctl_jupyter.run_record.layout import CHUNK_ORIGIN, CHUNK_TIME, RUNNER
+from runctl_jupyter.run_record.layout import CHUNK_OFFSET, CHUNK_ORIGIN, CHUNK_TIME, RUNNER
 from runctl_jupyter.runner.log import MOST_CHUNK_BYTES, JobLog
 from runctl_jupyter.runner.spool import Spool
 from tests.runner.machines import until
@@ -66,6 +68,17 @@ def open_log(folder: Path, pacing: Pacing = QUICK, spool: Path | None = None) ->
     log = JobLog(store, KEYS, pacing, spool or folder / "stream.log")
     log.start()
     return store, log
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """Let the kernel refuse what would make a file of this process larger than `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def close(log: JobLog, seconds: float = 20.0) -> bool:
@@ -200,6 +213,46 @@ def test_what_does_not_fit_anywhere_is_counted(tmp_path: Path, piece: int) -> No
         400 // piece * piece - kept
     )
     spool.close()
+
+
+@pytest.mark.parametrize("room", [10, 13, 20, 29, 100], ids="{} bytes".format)
+def test_bytes_go_on_where_a_killed_runners_memory_ended(tmp_path: Path, room: int) -> None:
+    """On the disk there are 10 bytes of it, in the store 13; what came meanwhile is partly on the disk too."""
+    path, since = tmp_path / "stream.log", b"0123456789abcdef"
+    path.write_bytes(b"a" * 10)
+    spool = Spool(path)
+    with files_end_at(room):
+        spool.append(since[:9])
+        spool.append(since[9:])
+        assert spool.read(10, 100) == since
+        assert spool.go_on_at(13, 10) == 3
+        assert (spool.size, spool.held_from, spool.disk_full) == (29, 13, room < 29)
+        assert spool.read(13, 100) == since
+        spool.append(b"!")
+        assert spool.read(25, 100) == b"cdef!"
+    spool.close()
+    again = Spool(path)
+    assert again.read(13, 100) == (since + b"!")[: max(0, room - 13)]
+    again.close()
+
+
+def test_a_runner_that_follows_on_a_full_disk_knows_its_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "stream.log"
+    path.write_bytes(b"on disk\n")
+    store = FailingStore(tmp_path / "record")
+    log = JobLog(store, KEYS, QUICK, path, known_chunks=0)
+    store.put(KEYS.chunk(0), b"on disk\nin memory\n", metadata={CHUNK_OFFSET: "0"})
+    log.say("here again")
+    log.write(b"next\n")
+    log.start()
+    assert close(log)
+    assert log.tail(9) == b"ain\nnext\n"
+    assert [(chunk.data, chunk.metadata.get(CHUNK_ORIGIN)) for chunk in chunks(store)] == [
+        (b"on disk\nin memory\n", None),
+        (b"runctl: here again\n", RUNNER),
+        (b"next\n", None),
+    ]
+    assert path.with_suffix(".own").read_text() == "18 37\n"
 
 
 def test_a_message_waits_for_the_end_of_a_line(tmp_path: Path) -> None:

@@ -137,10 +137,16 @@ class Rack:
         return found
 
     def process_with(self, marker: str) -> psutil.Process:
-        """The one process with `marker`, as soon as it is there: a shell may end before its job has started."""
-        self.wait_until(lambda: len(self.processes_with(marker)) == 1)
-        [process] = self.processes_with(marker)
-        return process
+        """The one `sleep` with `marker`, as soon as it is there: a shell may end before its job has started."""
+        seen: list[psutil.Process] = []
+
+        def is_there() -> bool:
+            # One look decides: while a process becomes another program, it has no arguments for a moment.
+            seen[:] = self.processes_with(marker)
+            return [each.name() for each in seen] == ["sleep"]
+
+        self.wait_until(is_there)
+        return seen[0]
 
     def output(self, host: Host, text: str) -> str:
         result = self.run(host, text)
