@@ -151,7 +151,7 @@ STAGES = (
         commands=(Command(("jlpm", "install"), ROOT / "labextension"),),
         tests="browser",
         # A whole file to a worker: each worker has a JupyterLab and a sandbox of its own.
-        options=("-n", WORKERS, "--dist", "loadfile", "--timeout", "400", "-m", "not unsteady"),
+        options=("-n", WORKERS, "--dist", "loadfile", "--timeout", "400"),
         own_home=False,
     ),
     Stage(

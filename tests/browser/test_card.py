@@ -257,7 +257,6 @@ def test_after_a_reload_and_in_a_second_tab(page: Page, lab: Lab, open_notebook:
         screenshot(each.page, f"card-{'reloaded' if each is notebook else 'second-tab'}")
 
 
-@pytest.mark.unsteady
 def test_keys_pressed_in_a_card_are_the_cards(page: Page, lab: Lab, open_notebook: OpenNotebook) -> None:
     notebook = open_notebook("keys", train_cell("keys", steps=20, pause=0.05))
     notebook.run(0)

@@ -35,7 +35,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         lab.stop()
 
 
-@pytest.mark.unsteady
 def test_card_and_sidebar_work_below_a_prefix(hub: Lab, page: Page) -> None:
     hub.write("hub.ipynb", ["%load_ext runctl_jupyter", train_cell("below-a-prefix", steps=600)])
     notebook = Notebook(hub, page, "hub.ipynb")

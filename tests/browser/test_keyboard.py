@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.lab import Lab, screenshot
@@ -16,7 +15,6 @@ _OUTLINED = """() => [null, '::after'].some(part => {
 })"""
 
 
-@pytest.mark.unsteady
 def test_a_job_is_stopped_by_keys_alone(lab: Lab, page: Page) -> None:
     (lab.work / "waits.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
     job = lab.runctl("train", "waits.py", "--on", "dev", "--name", "by-keys")["id"]

@@ -54,7 +54,6 @@ class Page7(Notebook):
         self.wait_for_kernel()
 
 
-@pytest.mark.unsteady
 def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
     (bare.work / "fit.py").write_text(SCRIPT)
     bare.write(
@@ -102,7 +101,6 @@ def test_the_widgets_live_without_the_extension(bare: Lab, page: Page) -> None:
     assert "lr is 0.01, epochs are 12" in log
 
 
-@pytest.mark.unsteady
 def test_notebook_7_has_card_and_panel(bare: Lab, page: Page) -> None:
     errors: list[str] = []
     page.on(

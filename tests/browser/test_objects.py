@@ -90,7 +90,6 @@ def test_pages_filter_preview_and_download(full: Lab, page: Page) -> None:
     assert started.value.path().read_bytes() == BODY
 
 
-@pytest.mark.unsteady
 def test_a_checkpoint_is_downloaded_and_loaded_into_a_variable(
     lab: Lab, page: Page, open_notebook: OpenNotebook
 ) -> None:

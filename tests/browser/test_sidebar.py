@@ -50,7 +50,6 @@ def test_shows_what_a_terminal_starts_and_the_status_bar_counts_it(lab: Lab, sid
     assert lab.runctl("show", job)["state"] == "cancelled"
 
 
-@pytest.mark.unsteady
 def test_stops_starts_and_terminates_a_machine_from_its_row(lab: Lab, sidebar: Sidebar) -> None:
     (lab.work / "long.py").write_text(LONG)
     machine = lab.runctl("create", "m5.large", "--name", "spare", "--wait")["id"]
