@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-_MESSAGE_BYTES = 1_000_000
+WIDGET_BYTES = 1_000_000
 """A message for a widget should not be larger: the kernel's connection carries others too."""
 _AT_ONCE = 4
 """Questions and deeds of one view that are under way at the same time."""
@@ -42,10 +42,18 @@ class Feed:
         oldest pieces are dropped in the end. When it raises, the feed is closed.
     period_s
         Least time between two messages with events.
+    message_bytes
+        About how large a message with events is at most.
     """
 
-    def __init__(self, panels: Panels, send: Callable[[Message], object], period_s: float = 0.1) -> None:
-        self._panels, self._send, self._period = panels, send, period_s
+    def __init__(
+        self,
+        panels: Panels,
+        send: Callable[[Message], object],
+        period_s: float = 0.1,
+        message_bytes: int = WIDGET_BYTES,
+    ) -> None:
+        self._panels, self._send, self._period, self._message_bytes = panels, send, period_s, message_bytes
         self._subscriptions: OrderedDict[str, _Subscription] = OrderedDict()
         self._replies: deque[Message] = deque()
         self._changed = threading.Condition()
@@ -159,7 +167,7 @@ class Feed:
         """Return the messages whose time has come: states first, then one with the events there is room for."""
         messages: list[Message] = []
         events = []
-        room = _MESSAGE_BYTES
+        room = self._message_bytes
         for subscription_id, subscription in list(self._subscriptions.items()):
             if subscription.status is not None:
                 live, trouble = subscription.status

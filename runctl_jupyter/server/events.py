@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _TAKEN = ("subscribe", "unsubscribe")
 """Looking only: what changes the world goes over HTTP, where XSRF is checked and ``write`` is asked for."""
 _MOST_BYTES = 64 << 10
+_MESSAGE_BYTES = 2_000_000
+"""This connection carries nothing else: twice what a script of 100,000 lines a second prints meanwhile, so that a page
+that was busy for a moment catches up."""
 
 
 class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -68,7 +71,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def _begin(self, send: Callable[[dict[str, Any]], None]) -> Feed:
         from runctl_jupyter.panels import Feed
 
-        return Feed(self.panels(), send)
+        return Feed(self.panels(), send, message_bytes=_MESSAGE_BYTES)
 
     async def on_message(self, message: str | bytes) -> None:
         """Take a message of the page; the next one waits until this one is dealt with."""
