@@ -150,7 +150,7 @@ class Jobs:
         with storage_errors():
             found = [self._job(seen) for seen in self.record.look_at_all(self.record.ids()[:limit])]
             living = [job for job in found if not job.state.ended]
-            settled = dict(zip((job.id for job in living), self.record.pool.map(Job.settle, living), strict=True))
+            settled = dict(zip((job.id for job in living), self.record.each(Job.settle, living), strict=True))
             jobs = [settled.get(job.id, job) for job in found]
         return Listing(jobs, _COLUMNS, "No jobs yet. Put %%runctl train over a cell, or: runctl train SCRIPT")
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.errors import ObjectMissing
@@ -34,10 +34,14 @@ from runctl_jupyter.run_record.layout import JOBS_PREFIX, RESUMED_PREFIX
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.storage.store import Store
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """No 0 o 1 i l: ids are read aloud and typed."""
 
 
+_BATCH = 64
 _MEASURES_KEPT = 64
 """Attempts whose measures are kept in memory; some hundred kB each at most."""
 
@@ -93,6 +97,15 @@ class JobRecord:
         """Threads for requests that do not depend on each other."""
         return ThreadPoolExecutor(16, thread_name_prefix="runctl-record")
 
+    def each(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return what `function` makes of each item, in their order, many at the same time.
+
+        A batch at a time: Python waits at its end for all that threads have been given, and of thousands that would
+        take minutes.
+        """
+        batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+        return [made for batch in batches for made in self.pool.map(function, batch)]
+
     def write_spec(self, spec: JobSpec) -> None:
         """Write what to run; once."""
         with storage_errors():
@@ -144,7 +157,7 @@ class JobRecord:
             if job_id in known and known[job_id].attempt < number:
                 del known[job_id]
         rest = [job_id for job_id in job_ids if job_id not in known]
-        looked = dict(zip(rest, self.pool.map(self.try_look, rest), strict=True))
+        looked = dict(zip(rest, self.each(self.try_look, rest), strict=True))
         found = (known.get(job_id) or looked[job_id] for job_id in job_ids)
         return [seen for seen in found if seen is not None]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,20 @@ def test_a_job_that_is_deleted_is_gone(world: World) -> None:
     world.here.list(limit=None)
     shutil.rmtree(world.store.path("jobs/j-07"))
     assert "j-07" not in [job.id for job in world.here.list(limit=None)]
+
+
+LEAVING = """\
+import threading, time
+from runctl_jupyter.orchestration.jobs.record import JobRecord
+begun = threading.Event()
+def look(number):
+    begun.set()
+    time.sleep(0.1)
+record = JobRecord(None)
+threading.Thread(target=record.each, args=(look, range(100_000)), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_program_ends_though_thousands_are_still_to_be_read() -> None:
+    subprocess.run([sys.executable, "-c", LEAVING], check=True, timeout=60)
