@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -12,33 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-_ON_ITS_WAY = (".tmp", ".part", ".partial")
-"""A file of such a name gets its real one when it is whole."""
-_UNFINISHED = (*_ON_ITS_WAY, ".lock")
-_FOLDER_MARKS = {
-    "config.json": "huggingface",
-    "trainer_state.json": "huggingface",
-    "model.safetensors.index.json": "huggingface",
-    "pytorch_model.bin.index.json": "huggingface",
-    ".metadata": "dcp",
-}
-"""A folder that holds one of these is one checkpoint (transformers; torch.distributed.checkpoint)."""
-_FORMATS = {
-    ".safetensors": "safetensors",
-    ".pt": "torch",
-    ".pth": "torch",
-    ".ckpt": "torch",
-    ".npz": "numpy",
-    ".npy": "numpy",
-    ".keras": "keras",
-    ".h5": "hdf5",
-    ".onnx": "onnx",
-}
+from runctl_jupyter.run_record.checkpoint_names import (
+    COUNTERS,
+    FOLDER_MARKS,
+    ON_ITS_WAY,
+    folder_format,
+    format_of,
+    step_of,
+)
+
+_UNFINISHED = (*ON_ITS_WAY, ".lock")
 _ZIPPED = ("torch", "numpy", "keras")
 _HEADER_MOST = 16 << 20
 _STATE_MOST = 16 << 20
-_STEP = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep|e)[-_=]?(\d+)", re.IGNORECASE)
-_COUNTERS = ("step", "global_step", "epoch")
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 Glance = frozenset[tuple[str, int, int, int]]
@@ -92,9 +77,9 @@ def glance(folder: Path) -> Glance:
 
 def is_whole(candidate: Candidate) -> bool:
     """Return False where a file is still under its temporary name, or its own format says that its end is missing."""
-    if any(path.name.endswith(_ON_ITS_WAY) for path in candidate.files):
+    if any(path.name.endswith(ON_ITS_WAY) for path in candidate.files):
         return False
-    return all(_file_is_whole(path, _FORMATS.get(path.suffix.lower(), "file")) for path in candidate.files)
+    return all(_file_is_whole(path, format_of(path.name)) for path in candidate.files)
 
 
 def step_and_metrics(candidate: Candidate) -> tuple[Optional[int], dict[str, float]]:
@@ -108,11 +93,10 @@ def step_and_metrics(candidate: Candidate) -> tuple[Optional[int], dict[str, flo
     elif candidate.format == "huggingface":
         told = _trainer_state(candidate)
     numbers = {name: number for name, value in told.items() if (number := _number(value)) is not None}
-    step = next((int(numbers[name]) for name in _COUNTERS if name in numbers), None)
+    step = next((int(numbers[name]) for name in COUNTERS if name in numbers), None)
     if step is None:
-        named = _STEP.findall(candidate.name)
-        step = int(named[-1]) if named else None
-    return step, {name: numbers[name] for name in sorted(numbers) if name not in _COUNTERS}
+        step = step_of(candidate.name)
+    return step, {name: numbers[name] for name in sorted(numbers) if name not in COUNTERS}
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Candidate]:
@@ -126,9 +110,9 @@ def _walk(folder: Path, root: Path) -> Iterator[Candidate]:
         path = Path(entry.path)
         name = path.relative_to(root).as_posix()
         if entry.is_file():
-            yield Candidate(name, folder, (path,), _FORMATS.get(path.suffix.lower(), "file"))
+            yield Candidate(name, folder, (path,), format_of(path.name) or "file")
         elif entry.is_dir(follow_symlinks=False):
-            mark = next((kind for file, kind in _FOLDER_MARKS.items() if (path / file).is_file()), None)
+            mark = folder_format([mark for mark in FOLDER_MARKS if (path / mark).is_file()])
             if mark is None:
                 yield from _walk(path, root)
             else:
@@ -148,7 +132,7 @@ def _written_at(candidate: Candidate) -> float:
     return max(at for _, _, _, at in fingerprint) / 1e9
 
 
-def _file_is_whole(path: Path, kind: str) -> bool:
+def _file_is_whole(path: Path, kind: Optional[str]) -> bool:
     try:
         if kind == "safetensors":
             return _safetensors_is_whole(path)
