@@ -95,6 +95,10 @@ class ObjectMissing(RunctlError):
     """There is no such object."""
 
 
+class CheckpointUnreadable(RunctlError):
+    """A checkpoint is of no known format, cut short, damaged, or made to do harm."""
+
+
 class ProjectTooBig(RunctlError):
     """The project to sync is larger than the guard allows."""
 

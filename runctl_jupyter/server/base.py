@@ -13,6 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 
 from runctl_jupyter.orchestration.errors import (
     AwsRefused,
+    CheckpointUnreadable,
     ConfigInvalid,
     CredentialsMissing,
     InstanceBusy,
@@ -43,6 +44,7 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (403, (PermissionDenied,)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
     (409, (InstanceBusy, InstanceNotReady, LaunchRefused)),
+    (422, (CheckpointUnreadable,)),
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )
 
