@@ -19,6 +19,8 @@ VALUES = (
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),
     (_MODEL, "Transfer"),
+    ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
+    ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
+from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
 from runctl_jupyter.display.provenance import (
     comparison_bundle,
@@ -12,7 +14,9 @@ from runctl_jupyter.display.provenance import (
     provenance_bundle,
     provenance_text,
 )
-from runctl_jupyter.display.style import facts_html, facts_text, table_html
+from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
+from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -22,9 +26,6 @@ from runctl_jupyter.run_record import now, to_iso
 
 Facts = list[tuple[str, str]]
 V = TypeVar("V")
-
-_ROWS = 200
-"""Rows of a table in a notebook; a listing of thousands would weigh it down for ever."""
 
 
 def _instance(instance: Instance) -> tuple[str, Facts, str]:
@@ -103,12 +104,19 @@ _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
 }
 
 
+_WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]]] = {
+    JobProvenance: (provenance_text, provenance_bundle),
+    JobComparison: (comparison_text, comparison_bundle),
+    CheckpointInfo: (info_text, info_bundle),
+    CheckpointDiff: (diff_text, diff_bundle),
+}
+"""Values that are more than a title and facts: as text, and as a bundle for a notebook."""
+
+
 def value_text(value: object) -> str:
     """Return a value as text for a terminal; listings print themselves."""
-    if isinstance(value, JobProvenance):
-        return provenance_text(value)
-    if isinstance(value, JobComparison):
-        return comparison_text(value)
+    if type(value) in _WRITTEN:
+        return _WRITTEN[type(value)][0](value)
     describe = _DESCRIBED.get(type(value))
     return facts_text(*describe(value)) if describe is not None else repr(value)
 
@@ -117,23 +125,11 @@ def notebook_bundle(value: object) -> dict[str, str]:
     """Return a value as text and HTML for a notebook, where bucket and account are masked."""
     if isinstance(value, Listing):
         return {"text/plain": repr(value), "text/html": listing_html(value)}
-    if isinstance(value, JobProvenance):
-        return provenance_bundle(value)
-    if isinstance(value, JobComparison):
-        return comparison_bundle(value)
+    if type(value) in _WRITTEN:
+        return _WRITTEN[type(value)][1](value)
     if isinstance(value, StatusReport):
         title, facts, state = _status(value, value.bucket and mask_bucket(value.bucket))
     else:
         title, facts, state = _DESCRIBED[type(value)](value)
     masked = [(name, mask(text)) for name, text in facts]
     return {"text/plain": facts_text(title, masked, state), "text/html": facts_html(title, masked, state)}
-
-
-def listing_html(listing: Listing[Any]) -> str:
-    """Return a listing as an HTML table, or what it says when it is empty."""
-    if not len(listing):
-        return facts_html(listing.empty, [])
-    shown = listing.cells()[:_ROWS]
-    table = table_html([(column.title, column.right) for column in listing.columns], shown)
-    left_out = len(listing) - len(shown)
-    return table + (f"<div>{left_out:,} more rows; .to_dict() has them all</div>" if left_out else "")

@@ -25,7 +25,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Optional
 
 JOBS_PREFIX = "jobs/"
 RESUMED_PREFIX = "resumed/"
@@ -40,6 +42,15 @@ CHUNK_TIME = "time"
 CHUNK_ORIGIN = "origin"
 """Metadata of a log chunk: ``runner`` when its bytes are the runner's own lines and not the script's."""
 RUNNER = "runner"
+
+
+_CHECKPOINT = re.compile(r"(?:.*/)?jobs/([^/]+)/checkpoints/(\d+)-(\d{5})(?:/.*)?", re.DOTALL)
+
+
+def checkpoint_in(address: str) -> Optional[tuple[str, int, int]]:
+    """Return the job, attempt and number that a key or address of a checkpoint's data names; None for others."""
+    named = _CHECKPOINT.fullmatch(address)
+    return None if named is None else (named[1], int(named[2]), int(named[3]))
 
 
 def blob_key(sha256: str) -> str:

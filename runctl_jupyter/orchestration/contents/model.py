@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -123,3 +123,8 @@ class Contents:
     epoch: int | None = None
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as people write it."""
+    return f"[{', '.join(f'{size}' for size in shape)}]"

@@ -1,0 +1,252 @@
+"""Which checkpoint a person means, and its files: a job's, an ``s3://`` address, a path on this computer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.contents.files import Files, ReadRange
+from runctl_jupyter.orchestration.contents.reading import format_of_files
+from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
+from runctl_jupyter.orchestration.model import Checkpoint
+from runctl_jupyter.orchestration.storage.folder import ListableFolder
+from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
+from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of
+from runctl_jupyter.run_record.layout import checkpoint_in
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.jobs.record import JobRecord
+    from runctl_jupyter.orchestration.storage.store import Store
+
+Source = str | Path | Checkpoint
+"""A checkpoint as a person names it: ``s3://…``, a path, ``JOB`` (its newest), ``JOB/NAME``, or one of a listing."""
+
+_MOST_FILES = 100_000
+_DAMAGED = "It is damaged: take another, `runctl checkpoints list` names them."
+
+
+@dataclass(frozen=True)
+class Located:
+    """A checkpoint that is there.
+
+    Parameters
+    ----------
+    store, prefix
+        Where its files lie: their keys are `prefix` and their names.
+    written_at
+        When the newest of its files was written.
+    job_id, manifest
+        What the record knows of it; None for one that is not of a job.
+    """
+
+    uri: str
+    name: str
+    files: Files
+    store: Store
+    prefix: str
+    written_at: datetime | None
+    job_id: str | None = None
+    manifest: CheckpointManifest | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(self.files.sizes.values())
+
+
+class Locator:
+    """Finds checkpoints by what a person calls them.
+
+    Parameters
+    ----------
+    record
+        Returns the run record; asked only for what is of a job, or lies in the record.
+    open_bucket
+        Returns the store of a bucket.
+    of_job
+        Returns the complete checkpoints of the job that a reference names, the oldest first.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[], JobRecord],
+        open_bucket: Callable[[str], Store],
+        of_job: Callable[[str], Iterable[Checkpoint]],
+    ) -> None:
+        self._record, self._open_bucket, self._of_job = record, open_bucket, of_job
+
+    def locate(self, source: Source) -> Located:
+        """Find a checkpoint.
+
+        Raises
+        ------
+        InvalidRequest
+            What is named is no one checkpoint.
+        ObjectMissing, JobNotFound
+            There is nothing of that name.
+        StorageUnavailable
+            S3 refused or failed.
+        """
+        if isinstance(source, Checkpoint):
+            return self._at(source.uri)
+        text = str(source)
+        if isinstance(source, Path) or text.startswith(("s3://", "/", ".", "~")) or Path(text).exists():
+            return self._at(text)
+        return self._of_a_job(text)
+
+    def _at(self, text: str) -> Located:
+        if text.startswith("s3://"):
+            address = S3Uri.parse(text)
+            with storage_errors():
+                return self._recorded_at(text) or self._in_bucket(address)
+        path = Path(text).expanduser().absolute()
+        with storage_errors():
+            return self._recorded_at(str(path)) or _on_disk(path)
+
+    def _of_a_job(self, text: str) -> Located:
+        job, _, name = text.partition("/")
+        try:
+            saved = list(self._of_job(job))
+        except JobNotFound as error:
+            if not name and format_of(text) is None:
+                raise
+            raise InvalidRequest(
+                f"There is no file {text}, and no job {job!r}.",
+                "Give a path, an s3:// address, JOB, or JOB/NAME as `runctl checkpoints list JOB` names it.",
+            ) from error
+        fitting = [each for each in saved if name in ("", "latest") or each.name in (name, f"{name}/")]
+        if not fitting:
+            lacks = f"Job {job} has no complete checkpoint{f' {name!r}' if name else ''}."
+            raise InvalidRequest(lacks, f"See what there is: runctl checkpoints list {job}")
+        return self._at(next((each for each in fitting if each.latest), fitting[-1]).uri)
+
+    def _recorded_at(self, uri: str) -> Located | None:
+        """Return a checkpoint of the record by its address; None for what is none: then its files tell."""
+        if checkpoint_in(uri) is None:
+            return None  # then no record is opened: a file on this computer needs no account
+        record = self._record()
+        root = f"{record.store.uri}/"
+        named = checkpoint_in(uri) if uri.startswith(root) else None
+        if named is None:
+            return None
+        job_id, attempt, seq = named
+        keys = JobKeys(job_id)
+        try:
+            found = record.store.get(keys.checkpoint_manifest(attempt, seq)).data
+        except NotFound:
+            return None
+        manifest = _manifest(found, uri)
+        prefix = keys.checkpoint_data(attempt, seq)
+        sizes = {file.path: file.size for file in manifest.files}
+        data = record.store.uri_of(prefix)
+        return Located(
+            uri=data + (manifest.files[0].path if len(sizes) == 1 else ""),
+            name=manifest.name,
+            files=Files(sizes, _reader(record.store, prefix, sizes)),
+            store=record.store,
+            prefix=prefix,
+            written_at=from_iso(manifest.created_at),
+            job_id=job_id,
+            manifest=manifest,
+        )
+
+    def _in_bucket(self, address: S3Uri) -> Located:
+        store, key = self._open_bucket(address.bucket), address.key
+        if key and not key.endswith("/"):
+            try:
+                head = store.get_part(key, 0, 1)
+            except NotFound:
+                key += "/"
+            else:
+                name = key.rpartition("/")[2]
+                prefix = key.removesuffix(name)
+                return _unrecorded(store, str(address), prefix, {name: head.size}, head.modified)
+        sizes, newest = {}, None
+        for each in store.walk(key):
+            if each.key.endswith("/"):
+                continue  # what consoles make so that a folder is seen
+            sizes[each.key.removeprefix(key)] = each.size
+            newest = max(newest or each.last_modified, each.last_modified)
+            if len(sizes) > _MOST_FILES:
+                break
+        return _folder(store, f"s3://{address.bucket}/{key}", key, sizes, newest)
+
+
+def _manifest(data: bytes, uri: str) -> CheckpointManifest:
+    """Read a manifest; what it names must lie in its checkpoint."""
+    try:
+        manifest = CheckpointManifest.from_json(data)
+    except ValueError as error:
+        raise CheckpointUnreadable(f"The manifest of {uri} cannot be read ({error}).", _DAMAGED) from error
+    names = [file.path for file in manifest.files]
+    outside = next((name for name in names if {"", ".", ".."} & set(name.split("/"))), None)
+    if outside is not None or not names:
+        raise CheckpointUnreadable(f"The manifest of {uri} names {outside!r}, no file of a checkpoint.", _DAMAGED)
+    return manifest
+
+
+def _on_disk(path: Path) -> Located:
+    if path.is_file():
+        facts = path.stat()
+        written = datetime.fromtimestamp(facts.st_mtime, UTC)
+        return _unrecorded(ListableFolder(path.parent), str(path), "", {path.name: facts.st_size}, written)
+    if not path.is_dir():
+        raise ObjectMissing(
+            f"There is no file or folder {path}.", "Check the path; a job's checkpoints: runctl checkpoints list JOB"
+        )
+    sizes, newest = {}, 0.0
+    for each in sorted(path.rglob("*")):
+        if each.is_file():
+            facts = each.stat()
+            sizes[each.relative_to(path).as_posix()] = facts.st_size
+            newest = max(newest, facts.st_mtime)
+            if len(sizes) > _MOST_FILES:
+                break
+    return _folder(ListableFolder(path), f"{path}/", "", sizes, datetime.fromtimestamp(newest, UTC))
+
+
+def _folder(store: Store, uri: str, prefix: str, sizes: Mapping[str, int], newest: datetime | None) -> Located:
+    if not sizes:
+        raise ObjectMissing(f"There is nothing at {uri.rstrip('/')}.", "See what is there: runctl s3 list")
+    found = _unrecorded(store, uri, prefix, _own(sizes), newest)
+    if format_of_files(found.files) is None:
+        several = f"{'more than ' if len(sizes) > _MOST_FILES else ''}{len(sizes):,} files"
+        raise InvalidRequest(
+            f"{uri} is not one checkpoint: it has {several}, and none that marks a folder of a known format.",
+            f"See which checkpoints lie there: runctl checkpoints list {uri}",
+        )
+    return found
+
+
+def _own(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return a folder's files without those of other checkpoints below it, as a trainer's output folder has."""
+    below: dict[str, set[str]] = {}
+    for name in sizes:
+        parent, _, last = name.rpartition("/")
+        below.setdefault(parent, set()).add(last)
+    others = tuple(f"{parent}/" for parent, names in below.items() if parent and folder_format(names) is not None)
+    return {name: size for name, size in sizes.items() if not name.startswith(others)}
+
+
+def _unrecorded(store: Store, uri: str, prefix: str, sizes: Mapping[str, int], written: datetime | None) -> Located:
+    name = uri.rstrip("/").rpartition("/")[2]
+    return Located(uri, name, Files(sizes, _reader(store, prefix, sizes)), store, prefix, written)
+
+
+def _reader(store: Store, prefix: str, sizes: Mapping[str, int]) -> ReadRange:
+    """Return what reads a checkpoint's files, each of them in one version."""
+    etags: dict[str, str] = {}
+
+    def read(name: str, start: int, end: int) -> bytes:
+        with storage_errors():
+            part = store.get_part(prefix + name, start, end)
+        if etags.setdefault(name, part.etag) != part.etag or part.size != sizes[name]:
+            raise CheckpointUnreadable(f"{store.uri_of(prefix + name)} was replaced while it was read.", "Try again.")
+        return part.data
+
+    return read
