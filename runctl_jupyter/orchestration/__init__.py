@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import errors
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+    from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
+    from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, TensorInfo
     from runctl_jupyter.orchestration.config import Settings, parse_duration
     from runctl_jupyter.orchestration.errors import RunctlError
     from runctl_jupyter.orchestration.instances.instances import Instances
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "checkpoints.catalogue": ("Checkpoints",),
+    "checkpoints.difference": ("CheckpointDiff",),
+    "checkpoints.inside": ("CheckpointInfo", "TensorInfo"),
     "config": ("Settings", "parse_duration"),
     "errors": ("RunctlError",),
     "instances.instances": ("Instances",),
@@ -53,6 +57,8 @@ _MODULE_OF["JobState"] = "runctl_jupyter.run_record"
 
 __all__ = [
     "Checkpoint",
+    "CheckpointDiff",
+    "CheckpointInfo",
     "Checkpoints",
     "Column",
     "Instance",
@@ -71,6 +77,7 @@ __all__ = [
     "StatusReport",
     "Storage",
     "StorageObject",
+    "TensorInfo",
     "Transfer",
     "errors",
     "parse_duration",

@@ -142,7 +142,7 @@ class Runctl:
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """Checkpoints of the target's jobs."""
-        return Checkpoints(self._record, lambda ref: self.jobs.get(ref).id)
+        return Checkpoints(lambda: self._record, lambda ref: self.jobs.get(ref).id, self._bucket)
 
     @cached_property
     def storage(self) -> Storage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.checkpoints.located import Locator
+from runctl_jupyter.orchestration.checkpoints.looking import Looking
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import Checkpoint
 from runctl_jupyter.orchestration.storage.storage import storage_errors
@@ -14,19 +16,31 @@ from runctl_jupyter.run_record.layout import MANIFEST_SUFFIX
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord
+    from runctl_jupyter.orchestration.storage.store import Store
 
 
-class Checkpoints:
+class Checkpoints(Looking):
     """The catalogue of one record.
 
     Parameters
     ----------
+    record
+        Returns the record; a checkpoint on this computer is looked into without one.
     find_job
         Returns the id of the job that a reference names.
+    open_bucket
+        Returns the store of a bucket.
     """
 
-    def __init__(self, record: JobRecord, find_job: Callable[[str], str]) -> None:
-        self._record, self._find_job = record, find_job
+    def __init__(
+        self, record: Callable[[], JobRecord], find_job: Callable[[str], str], open_bucket: Callable[[str], Store]
+    ) -> None:
+        super().__init__(Locator(record, open_bucket, self.list))
+        self._open_record, self._find_job = record, find_job
+
+    @property
+    def _record(self) -> JobRecord:
+        return self._open_record()
 
     def list(self, ref: str) -> Listing[Checkpoint]:
         """List the complete checkpoints of a job, named by id, end of id, or name.

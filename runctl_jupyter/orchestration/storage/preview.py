@@ -1,4 +1,4 @@
-"""The beginning of an object for people: text, JSON, what a checkpoint holds. Nothing of it is ever run or unpickled."""
+"""The beginning of an object for people: text, JSON, what a checkpoint holds. Nothing of it is run or unpickled."""
 
 from __future__ import annotations
 
