@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -36,6 +37,8 @@ DTYPES = {
 """Names of types in a header, and ours (see `ITEM_BYTES`)."""
 _LENGTH_BYTES = 8
 _MOST_HEADER = 16 << 20
+_DIGITS = re.compile(r"(\d+)", re.ASCII)
+_MOST_DIGITS = 18
 _MOST_DIMENSIONS = 64
 
 
@@ -80,9 +83,16 @@ def read(files: Files, name: str) -> Contents:
         tensors.append(Tensor(short_text(key), dtype, shape, place))
         spans.append((begin, end))
     step, epoch = progress(metadata, name)
-    return Contents(
-        "safetensors", tuple(tensors), facts(metadata), step, epoch, notes=_notes(name, tensors, spans, size - start)
-    )
+    notes = _notes(name, tensors, spans, size - start)
+    # The library writes tensors by the size of their elements, which tells nobody anything.
+    ordered = tuple(sorted(tensors, key=lambda tensor: _as_counted(tensor.name)))
+    return Contents("safetensors", ordered, facts(metadata), step, epoch, notes=notes)
+
+
+def _as_counted(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts ``layers.2`` before ``layers.10``."""
+    parts = _DIGITS.split(name)
+    return [(int(part[:_MOST_DIGITS]) if part.isdecimal() else -1, part) for part in parts]
 
 
 def _described(name: str, key: str, told: Any) -> tuple[str, tuple[int, ...], tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,8 @@ def test_info_of_a_file_on_this_computer(rc: Runctl, tmp_path: Path) -> None:
         (3, 4),
         True,
     )
-    assert set(json.loads(json.dumps(info.to_dict()))) > set(
-        ["uri", "name", "step", "metrics", "size", "created_at", "format", "complete", "tensors"]
-    )
+    contract = {"uri", "name", "step", "metrics", "size", "created_at", "format", "complete"}
+    assert set(json.loads(json.dumps(info.to_dict()))) > contract
     assert rc.checkpoints.info(path.name).uri == str(path)
     assert "encoder.0.weight" in repr(info.tensor_listing())
 
@@ -259,6 +259,7 @@ def test_a_file_replaced_while_it_is_read(rc: Runctl, tmp_path: Path, monkeypatc
     def replacing(self: ListableFolder, key: str, start: int, end: int) -> Any:
         found = part(self, key, start, end)
         save_file({"a": np.ones(100_000, np.float32)}, path)
+        os.utime(path, ns=(0, end))  # two writes of one moment cannot be told apart
         return found
 
     monkeypatch.setattr(ListableFolder, "get_part", replacing)
