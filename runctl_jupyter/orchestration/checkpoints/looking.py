@@ -13,8 +13,10 @@ from runctl_jupyter.orchestration.checkpoints.arrays import array_of, arrays_of
 from runctl_jupyter.orchestration.checkpoints.difference import Advance, CheckpointDiff, difference
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, info_of, look_inside
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest
-from runctl_jupyter.orchestration.model import Transfer
+from runctl_jupyter.orchestration.model import Preview, Transfer
+from runctl_jupyter.orchestration.storage.preview import tensors_preview
 from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.orchestration.units import size_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +58,19 @@ class Looking:
             S3 refused or failed.
         """
         return info_of(look_inside(self._locator.locate(source)))
+
+    def preview(self, source: Source) -> Preview:
+        """Return what can be shown of a checkpoint in a few lines, as `Storage.preview` of an object.
+
+        Raises
+        ------
+        InvalidRequest, ObjectMissing, JobNotFound, CheckpointUnreadable, StorageUnavailable
+            See `info`.
+        """
+        inside = look_inside(self._locator.locate(source))
+        located = inside.located
+        facts = [("size", size_text(located.size)), ("files", f"{len(located.files.sizes):,}")]
+        return tensors_preview(located.uri, located.size, inside.contents, facts)
 
     def diff(self, a: Source, b: Source, *, values: bool = True, advance: Advance | None = None) -> CheckpointDiff:
         """Compare two checkpoints, of whatever formats: structure, and the norm of each tensor's change.

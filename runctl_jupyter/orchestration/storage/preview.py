@@ -55,7 +55,7 @@ def preview(uri: str, objects: Objects) -> Preview:
     facts = _facts(beginning)
     contents = _contents(uri, beginning, objects)
     if contents is not None:
-        return _tensors(uri, beginning.size, contents, facts)
+        return tensors_preview(uri, beginning.size, contents, facts)
     truncated = beginning.size > len(beginning.data)
     text = _as_text(beginning.data, truncated=truncated)
     if text is None:
@@ -108,7 +108,14 @@ def _contents(uri: str, beginning: ObjectPart, objects: Objects) -> Contents | N
         return None
 
 
-def _tensors(uri: str, size: int, contents: Contents, facts: list[tuple[str, str]]) -> Preview:
+def tensors_preview(uri: str, size: int, contents: Contents, facts: list[tuple[str, str]]) -> Preview:
+    """Return what can be shown of a checkpoint: a line for each tensor, and facts.
+
+    Parameters
+    ----------
+    facts
+        What is known of it besides, titles and texts.
+    """
     tensors = contents.tensors
     shown = [(_line(each.name), each.dtype, shape_text(each.shape)) for each in tensors[:_MOST_TENSORS]]
     wide, narrow = (max((len(row[column]) for row in shown), default=0) for column in (0, 1))
