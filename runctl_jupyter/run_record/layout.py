@@ -25,7 +25,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Optional
 
 JOBS_PREFIX = "jobs/"
 RESUMED_PREFIX = "resumed/"
@@ -40,6 +42,8 @@ CHUNK_TIME = "time"
 CHUNK_ORIGIN = "origin"
 """Metadata of a log chunk: ``runner`` when its bytes are the runner's own lines and not the script's."""
 RUNNER = "runner"
+
+_CHECKPOINT = re.compile(r"(\d+)-(\d{5,})")
 
 
 def blob_key(sha256: str) -> str:
@@ -166,3 +170,12 @@ class JobKeys:
     def checkpoint_manifest(self, attempt: int, seq: int) -> str:
         """Return the key of a checkpoint's manifest."""
         return f"{self.checkpoints_prefix}{attempt}-{seq:05d}{MANIFEST_SUFFIX}"
+
+
+def checkpoint_number(name: str) -> Optional[tuple[int, int]]:
+    """Return attempt and number of the checkpoint whose manifest, or whose data's folder, has this name.
+
+    Numbers have gaps where checkpoints have been pruned: whoever looks for those that are there lists.
+    """
+    found = _CHECKPOINT.fullmatch(name.removesuffix(MANIFEST_SUFFIX))
+    return (int(found[1]), int(found[2])) if found else None
