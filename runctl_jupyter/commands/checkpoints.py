@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,26 +16,53 @@ if TYPE_CHECKING:
 
 
 class CheckpointSource(click.ParamType[str]):
-    """A job, or an ``s3://`` prefix."""
+    """A job, an ``s3://`` prefix, or a folder."""
 
-    name = "job or uri"
+    name = "job, uri or folder"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        """Return both."""
+        """Return jobs and prefixes."""
         return [*JOB.shell_complete(ctx, param, incomplete), *S3_URI.shell_complete(ctx, param, incomplete)]
+
+
+SOURCE = CheckpointSource()
+metric_option = click.option("--metric", metavar="M", help="What the best goes by; the usual one by default.")
+mode_option = click.option(
+    "--mode", type=click.Choice(["min", "max"]), help="Whether its least or its greatest value is the best."
+)
 
 
 @click.group()
 def checkpoints() -> None:
-    """Look at what a job has saved."""
+    """Look at what has been saved."""
 
 
 @checkpoints.command("list")
-@click.argument("source", metavar="JOB|URI", type=CheckpointSource())
+@click.argument("source", metavar="[JOB|URI|FOLDER]", type=SOURCE, required=False)
+@metric_option
+@mode_option
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The newest N.")
+@click.option("--all", "everything", is_flag=True, help="Those too that are not complete.")
 @json_option
 @pass_request
-def list_checkpoints(request: Request, source: str) -> Listing[Checkpoint]:
-    """List the complete checkpoints of a job or under an s3:// prefix."""
+def list_checkpoints(
+    request: Request,
+    *,
+    source: str | None,
+    metric: str | None,
+    mode: Literal["min", "max"] | None,
+    limit: int | None,
+    everything: bool,
+) -> Listing[Checkpoint]:
+    """List the checkpoints of a job, under an s3:// prefix or in a folder; without any, of all jobs."""
     rc = request.runctl()
-    launching = request.launching_job(source, rc.settings.target)
-    return launching.checkpoints() if launching is not None else rc.checkpoints.list(source)
+    launching = None if source is None else request.launching_job(source, rc.settings.target)
+    if launching is not None:
+        return launching.checkpoints()  # the record may not know the job yet
+    return rc.checkpoints.list(
+        source,
+        complete=None if everything else True,
+        limit=limit,
+        metric=metric,
+        mode=mode,
+    )

@@ -32,7 +32,7 @@ COUNTERS = ("step", "global_step", "epoch")
 """What checkpoints call how far they are, the finest first."""
 
 _STEP = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep|e)[-_=]?(\d+)", re.IGNORECASE)
-_EPOCH = re.compile(r"(?:epoch|ep)[-_=]?(\d+)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?<![a-z])(?:epoch|ep)[-_=]?(\d+)", re.IGNORECASE)
 
 
 def format_of(name: str) -> Optional[str]:
