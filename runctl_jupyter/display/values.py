@@ -15,6 +15,7 @@ from runctl_jupyter.display.provenance import (
     provenance_text,
 )
 from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
@@ -76,16 +77,20 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
 
 
 def _checkpoint(checkpoint: Checkpoint) -> tuple[str, Facts, str]:
-    facts = [
-        ("step", "unknown" if checkpoint.step is None else f"{checkpoint.step:,}"),
+    facts = [("step", "unknown" if checkpoint.step is None else f"{checkpoint.step:,}")]
+    if checkpoint.epoch is not None:
+        facts.append(("epoch", f"{checkpoint.epoch:,}"))
+    facts += [
         ("metrics", plain(dict(sorted(checkpoint.metrics.items())))),
         ("size", size_text(checkpoint.size)),
         ("format", checkpoint.format),
         ("created", to_iso(checkpoint.created_at)),
-        ("job", f"{checkpoint.job_id}, attempt {checkpoint.attempt}"),
-        ("uri", checkpoint.uri),
     ]
-    return f"{checkpoint.name}{' (latest)' if checkpoint.latest else ''}", facts, ""
+    if checkpoint.job_id is not None:
+        facts.append(("job", f"{checkpoint.job_id}, attempt {checkpoint.attempt}"))
+    facts.append(("uri", checkpoint.uri))
+    standing = standing_text(checkpoint)
+    return f"{checkpoint.name}{f' ({standing})' if standing else ''}", facts, ""
 
 
 def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:

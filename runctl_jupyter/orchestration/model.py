@@ -74,11 +74,12 @@ class LaunchPlan(Value):
 
 @dataclass(frozen=True)
 class Checkpoint(Value):
-    """A complete checkpoint of a job."""
+    """A checkpoint: of a job, or found in a folder or under an ``s3://`` prefix."""
 
     uri: str
     """Where its data lies: one file, or a folder with ``/`` at the end."""
     name: str
+    """As the script called it; of one that was found, its path below what was looked through."""
     step: int | None
     metrics: Mapping[str, float]
     size: int
@@ -86,9 +87,14 @@ class Checkpoint(Value):
     created_at: datetime
     format: str
     complete: bool
-    job_id: str
-    attempt: int
+    job_id: str | None = None
+    """None for one that no job of a record has saved."""
+    attempt: int | None = None
+    epoch: int | None = None
     latest: bool = False
+    """Whether it is the newest complete one of its job or folder."""
+    best: bool = False
+    """Whether it is the best of its job or folder by the metric that was asked for, or the usual one."""
     seq: int = 0
     """Number among the attempt's checkpoints, from 0."""
 

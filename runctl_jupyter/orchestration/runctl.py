@@ -14,6 +14,7 @@ from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
 from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
@@ -141,8 +142,10 @@ class Runctl:
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """Checkpoints of the target's jobs."""
-        return Checkpoints(lambda: self._record, lambda ref: self.jobs.get(ref).id, self._bucket)
+        """Checkpoints: of the target's jobs, and in any place."""
+        return Checkpoints(
+            Sources(lambda: self._record, lambda ref: self.jobs.get(ref).id, self._bucket, JobRecord, self.cwd)
+        )
 
     @cached_property
     def storage(self) -> Storage:
@@ -232,8 +235,8 @@ class Runctl:
             raise TypeError("a record of EC2 jobs lies in a bucket")
         return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
 
-    def _bucket(self, name: str) -> BucketStore:
-        return bucket_store(self._session, name)
+    def _bucket(self, bucket: str, prefix: str = "") -> BucketStore:
+        return bucket_store(self._session, bucket, prefix)
 
 
 def _data_dir() -> Path:

@@ -43,13 +43,13 @@ CHUNK_ORIGIN = "origin"
 """Metadata of a log chunk: ``runner`` when its bytes are the runner's own lines and not the script's."""
 RUNNER = "runner"
 
-
-_CHECKPOINT = re.compile(r"(?:.*/)?jobs/([^/]+)/checkpoints/(\d+)-(\d{5})(?:/.*)?", re.DOTALL)
+_CHECKPOINT = re.compile(r"(\d+)-(\d{5,})")
+_IN_A_CHECKPOINT = re.compile(r"(?:.*/)?jobs/([^/]+)/checkpoints/(\d+)-(\d{5,})(?:/.*)?", re.DOTALL)
 
 
 def checkpoint_in(address: str) -> Optional[tuple[str, int, int]]:
     """Return the job, attempt and number that a key or address of a checkpoint's data names; None for others."""
-    named = _CHECKPOINT.fullmatch(address)
+    named = _IN_A_CHECKPOINT.fullmatch(address)
     return None if named is None else (named[1], int(named[2]), int(named[3]))
 
 
@@ -177,3 +177,12 @@ class JobKeys:
     def checkpoint_manifest(self, attempt: int, seq: int) -> str:
         """Return the key of a checkpoint's manifest."""
         return f"{self.checkpoints_prefix}{attempt}-{seq:05d}{MANIFEST_SUFFIX}"
+
+
+def checkpoint_number(name: str) -> Optional[tuple[int, int]]:
+    """Return attempt and number of the checkpoint whose manifest, or whose data's folder, has this name.
+
+    Numbers have gaps where checkpoints have been pruned: whoever looks for those that are there lists.
+    """
+    found = _CHECKPOINT.fullmatch(name.removesuffix(MANIFEST_SUFFIX))
+    return (int(found[1]), int(found[2])) if found else None

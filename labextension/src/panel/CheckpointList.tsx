@@ -41,7 +41,7 @@ export function CheckpointList(props: {
   const held = answer?.checkpoints ?? null;
 
   const rows = useMemo(
-    () => [...(held ?? [])].sort((a, b) => b.attempt - a.attempt || b.seq - a.seq),
+    () => [...(held ?? [])].sort((a, b) => (b.attempt ?? 0) - (a.attempt ?? 0) || b.seq - a.seq),
     [held]
   );
   const best = useMemo(() => bestOf(rows), [rows]);

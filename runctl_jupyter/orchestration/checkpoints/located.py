@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.checkpoints.local_folder import LocalFolder
 from runctl_jupyter.orchestration.contents.files import Files, ReadRange
 from runctl_jupyter.orchestration.contents.reading import format_of_files
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
 from runctl_jupyter.orchestration.model import Checkpoint
-from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
@@ -20,7 +20,7 @@ from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of
 from runctl_jupyter.run_record.layout import checkpoint_in
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.jobs.record import JobRecord
+    from runctl_jupyter.orchestration.checkpoints.sources import Sources
     from runctl_jupyter.orchestration.storage.store import Store
 
 Source = str | Path | Checkpoint
@@ -64,21 +64,14 @@ class Locator:
 
     Parameters
     ----------
-    record
-        Returns the run record; asked only for what is of a job, or lies in the record.
-    open_bucket
-        Returns the store of a bucket.
+    sources
+        What is said when checkpoints are asked for: the record, buckets, folders.
     of_job
         Returns the complete checkpoints of the job that a reference names, the oldest first.
     """
 
-    def __init__(
-        self,
-        record: Callable[[], JobRecord],
-        open_bucket: Callable[[str], Store],
-        of_job: Callable[[str], Iterable[Checkpoint]],
-    ) -> None:
-        self._record, self._open_bucket, self._of_job = record, open_bucket, of_job
+    def __init__(self, sources: Sources, of_job: Callable[[str], Iterable[Checkpoint]]) -> None:
+        self._sources, self._of_job = sources, of_job
 
     def locate(self, source: Source) -> Located:
         """Find a checkpoint.
@@ -95,18 +88,21 @@ class Locator:
         if isinstance(source, Checkpoint):
             return self._at(source.uri)
         text = str(source)
-        if isinstance(source, Path) or text.startswith(("s3://", "/", ".", "~")) or Path(text).exists():
-            return self._at(text)
-        return self._of_a_job(text)
+        named = isinstance(source, Path) or text.startswith(("s3://", "/", ".", "~"))
+        return self._at(text) if named or self._sources.path(text).exists() else self._of_a_job(text)
 
     def _at(self, text: str) -> Located:
-        if text.startswith("s3://"):
-            address = S3Uri.parse(text)
-            with storage_errors():
-                return self._recorded_at(text) or self._in_bucket(address)
-        path = Path(text).expanduser().absolute()
         with storage_errors():
-            return self._recorded_at(str(path)) or _on_disk(path)
+            if text.startswith("s3://"):
+                address = S3Uri.parse(text)
+                return self._recorded_at(text) or _in(self._sources.open_bucket(address.bucket), address.key)
+            path = self._sources.path(text)
+            if not path.exists():
+                raise ObjectMissing(
+                    f"There is no file or folder {path}.",
+                    "Check the path; it is relative to where you are. A job's: runctl checkpoints list JOB",
+                )
+            return self._recorded_at(str(path)) or _in(LocalFolder(path.parent), path.name)
 
     def _of_a_job(self, text: str) -> Located:
         job, _, name = text.partition("/")
@@ -129,7 +125,7 @@ class Locator:
         """Return a checkpoint of the record by its address; None for what is none: then its files tell."""
         if checkpoint_in(uri) is None:
             return None  # then no record is opened: a file on this computer needs no account
-        record = self._record()
+        record = self._sources.record()
         root = f"{record.store.uri}/"
         named = checkpoint_in(uri) if uri.startswith(root) else None
         if named is None:
@@ -155,27 +151,6 @@ class Locator:
             manifest=manifest,
         )
 
-    def _in_bucket(self, address: S3Uri) -> Located:
-        store, key = self._open_bucket(address.bucket), address.key
-        if key and not key.endswith("/"):
-            try:
-                head = store.get_part(key, 0, 1)
-            except NotFound:
-                key += "/"
-            else:
-                name = key.rpartition("/")[2]
-                prefix = key.removesuffix(name)
-                return _unrecorded(store, str(address), prefix, {name: head.size}, head.modified)
-        sizes, newest = {}, None
-        for each in store.walk(key):
-            if each.key.endswith("/"):
-                continue  # what consoles make so that a folder is seen
-            sizes[each.key.removeprefix(key)] = each.size
-            newest = max(newest or each.last_modified, each.last_modified)
-            if len(sizes) > _MOST_FILES:
-                break
-        return _folder(store, f"s3://{address.bucket}/{key}", key, sizes, newest)
-
 
 def _manifest(data: bytes, uri: str) -> CheckpointManifest:
     """Read a manifest; what it names must lie in its checkpoint."""
@@ -190,24 +165,26 @@ def _manifest(data: bytes, uri: str) -> CheckpointManifest:
     return manifest
 
 
-def _on_disk(path: Path) -> Located:
-    if path.is_file():
-        facts = path.stat()
-        written = datetime.fromtimestamp(facts.st_mtime, UTC)
-        return _unrecorded(ListableFolder(path.parent), str(path), "", {path.name: facts.st_size}, written)
-    if not path.is_dir():
-        raise ObjectMissing(
-            f"There is no file or folder {path}.", "Check the path; a job's checkpoints: runctl checkpoints list JOB"
-        )
-    sizes, newest = {}, 0.0
-    for each in sorted(path.rglob("*")):
-        if each.is_file():
-            facts = each.stat()
-            sizes[each.relative_to(path).as_posix()] = facts.st_size
-            newest = max(newest, facts.st_mtime)
-            if len(sizes) > _MOST_FILES:
-                break
-    return _folder(ListableFolder(path), f"{path}/", "", sizes, datetime.fromtimestamp(newest, UTC))
+def _in(store: Store, key: str) -> Located:
+    """Return the checkpoint that a key names: an object, or what is below it."""
+    if key and not key.endswith("/"):
+        try:
+            head = store.get_part(key, 0, 1)
+        except NotFound:
+            key += "/"
+        else:
+            name = key.rpartition("/")[2]
+            return _unrecorded(store, store.uri_of(key), key.removesuffix(name), {name: head.size}, head.modified)
+    sizes: dict[str, int] = {}
+    newest: datetime | None = None
+    for each in store.walk(key):
+        if each.key.endswith("/"):
+            continue  # what consoles make so that a folder is seen
+        sizes[each.key.removeprefix(key)] = each.size
+        newest = max(newest or each.last_modified, each.last_modified)
+        if len(sizes) > _MOST_FILES:
+            break
+    return _folder(store, store.uri_of(key), key, sizes, newest)
 
 
 def _folder(store: Store, uri: str, prefix: str, sizes: Mapping[str, int], newest: datetime | None) -> Located:

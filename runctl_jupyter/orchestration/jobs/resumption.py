@@ -42,7 +42,7 @@ def resume_point(said: str, record: JobRecord, catalogue: Checkpoints, own: str 
                 "Name a job of this computer, or choose a target: runctl use sandbox",
             )
         return ResumeFrom(uri=said)
-    saved = list(catalogue.of_job(own) if own else catalogue.list(said))
+    saved = list(catalogue.of_job(own or catalogue.find_job(said)))
     fitting = [each for each in saved if each.name == said] if own else saved
     if not fitting:
         lacks = f"Job {own} has no checkpoint {said!r}." if own else f"Job {said} has no complete checkpoint."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -221,6 +221,12 @@ class BucketStore:
             if size != expected:
                 raise StoreError(f"{self.uri_of(key)} ended after {size:,} of {expected:,} bytes", transient=True)
         return size
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, a thousand with a request; one that is not there is no error."""
+        if keys:
+            with self._errors(keys[0]):
+                obstore.delete(self._store, keys)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:

@@ -110,7 +110,8 @@ def test_old_train_named_the_machine_first(asked: dict[str, Any]) -> None:
 def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
     for line in (
         "s3 list s3://b/p", "s3 list s3://b/p -r", "s3 upload f s3://b/p", "s3 download s3://b/p d --recursive",
-        "checkpoints list digits",
+        "checkpoints list digits", "checkpoints list",
+        "checkpoints list ./ckpt --metric acc --mode max --limit 3 --all",
     ):  # fmt: skip
         run(line)
     assert asked["storage"].calls == [
@@ -119,7 +120,12 @@ def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
         ("upload", ("f", "s3://b/p"), {"recursive": False}),
         ("download", ("s3://b/p", "d"), {"recursive": True}),
     ]
-    assert asked["checkpoints"].calls == [("list", ("digits",), {})]
+    usual: dict[str, Any] = {"complete": True, "limit": None, "metric": None, "mode": None}
+    assert asked["checkpoints"].calls == [
+        ("list", ("digits",), usual),
+        ("list", (None,), usual),
+        ("list", ("./ckpt",), {"complete": None, "limit": 3, "metric": "acc", "mode": "max"}),
+    ]
 
 
 def test_jobs_and_views_of_them(write_job: Any) -> None:

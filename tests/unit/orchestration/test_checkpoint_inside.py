@@ -231,7 +231,7 @@ def test_one_tensor_is_one_range_read(rc: Runctl, tmp_path: Path, monkeypatch: p
     found = rc.checkpoints.tensor("./m.safetensors", "big")
     assert np.array_equal(found, big)
     assert found.flags.writeable
-    assert [end - start for start, end in read][1:] == [big.nbytes]
+    assert [end - start for start, end in read][-1:] == [big.nbytes]
     with pytest.raises(InvalidRequest, match=r"no tensor 'bog'\.\nIt has big"):
         rc.checkpoints.tensor("./m.safetensors", "bog")
 
