@@ -87,7 +87,10 @@ def _info_head(info: CheckpointInfo) -> tuple[str, Facts]:
         facts.append(("optimizer", cut_middle(plain(_flat(info.optimizer)), _VALUE)))
     if info.job_id is not None:
         facts.append(("job", f"{info.job_id}, attempt {info.attempt}"))
-    facts += [("uri", info.uri), ("read", f"{size_text(info.bytes_read)} in {info.requests:,} requests")]
+    facts += [
+        ("uri", info.uri),
+        ("read", f"{size_text(info.bytes_read)} in {info.requests:,} request{'s' if info.requests != 1 else ''}"),
+    ]
     facts += [("note", note) for note in info.notes]
     return info.name, facts
 

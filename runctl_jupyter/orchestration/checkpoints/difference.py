@@ -65,7 +65,8 @@ class CheckpointDiff(Value):
     def listing(self) -> Listing[TensorDifference]:
         """Return the differences as a table, the largest relative change first."""
         ordered = sorted(self.differences, key=lambda each: -math.inf if each.relative is None else -each.relative)
-        return Listing(ordered, _COLUMNS, f"{self.a.name} and {self.b.name} have the same tensors.")
+        columns = [*_COLUMNS, _NOT_FINITE] if any(each.not_finite for each in ordered) else _COLUMNS
+        return Listing(ordered, columns, f"{self.a.name} and {self.b.name} have the same tensors.")
 
 
 @dataclass
@@ -225,5 +226,7 @@ _COLUMNS = (
     Column[TensorDifference]("‖b-a‖", lambda row: _number(row.norm), right=True),
     Column[TensorDifference]("/ ‖a‖", lambda row: _number(row.relative), right=True),
     Column[TensorDifference]("largest", lambda row: _number(row.largest), right=True),
-    Column[TensorDifference]("not finite", lambda row: f"{row.not_finite:,}" if row.not_finite else "", right=True),
+)
+_NOT_FINITE = Column[TensorDifference](
+    "not finite", lambda row: f"{row.not_finite:,}" if row.not_finite else "", right=True
 )
