@@ -11,9 +11,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged
+from runctl_jupyter.orchestration.contents.boxes import Box, Boxes, Held, Swapped
 from runctl_jupyter.orchestration.contents.hdf5_file import BLOCK_BYTES, Guarded, guarded, message
 from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Bytes, Place
-from runctl_jupyter.orchestration.contents.places import Box, Boxes, Held, Swapped
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 
 if TYPE_CHECKING:

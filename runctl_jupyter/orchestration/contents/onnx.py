@@ -10,8 +10,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, facts, progress, short_text, some
+from runctl_jupyter.orchestration.contents.boxes import Held
 from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Bytes, Contents, Place, Tensor
-from runctl_jupyter.orchestration.contents.places import Held
 from runctl_jupyter.orchestration.contents.protobuf import BYTES, VARINT, Field, Wire, varints
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 
