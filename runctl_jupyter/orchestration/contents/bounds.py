@@ -14,6 +14,7 @@ MOST_FACTS = 300
 """Scalars that are told of a checkpoint besides its tensors."""
 MOST_TEXT = 2000
 _MOST_DEPTH = 8
+_MOST_VISITS = 50_000
 _MOST_ITEMS = 32
 _MOST_BRACKETS = 300_000
 _MOST_COMMAS = 1_500_000
@@ -77,12 +78,12 @@ def facts(found: Mapping[Any, Any], simple: Callable[[Any], Any] = lambda value:
 
 class _Facts:
     def __init__(self, simple: Callable[[Any], Any]) -> None:
-        self._simple, self._left = simple, MOST_FACTS
+        self._simple, self._left, self._visits = simple, MOST_FACTS, _MOST_VISITS
 
     def mapping(self, found: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for key, each in found.items():
-            if self._left <= 0:
+            if self._left <= 0 or self._visits <= 0:
                 break
             value = self._told(each, depth)
             if value is not None:
@@ -91,6 +92,7 @@ class _Facts:
 
     def _told(self, value: Any, depth: int) -> Any:
         """Return a value as JSON; None for what is left out."""
+        self._visits -= 1
         value = self._simple(value)
         if isinstance(value, Mapping):
             return (self.mapping(value, depth + 1) or None) if depth < _MOST_DEPTH else None
@@ -103,7 +105,7 @@ class _Facts:
     def _sequence(self, values: Sequence[Any], depth: int) -> list[Any] | None:
         if len(values) > _MOST_ITEMS or depth >= _MOST_DEPTH:
             return None
-        told = [self._told(each, depth + 1) for each in values if self._left > 0]
+        told = [self._told(each, depth + 1) for each in values if self._left > 0 and self._visits > 0]
         return None if not told or any(each is None for each in told) else told
 
 
