@@ -1,4 +1,4 @@
-"""Where values lie that do not lie in one piece: held in memory, or in boxes that together make a tensor."""
+"""Where values lie that are in boxes, which together make a tensor."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from math import prod
 
 from runctl_jupyter.orchestration.contents.model import Place
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-
-
-@dataclass(frozen=True)
-class Held:
-    """Values that came with the structure: small ones."""
-
-    values: bytes
-    item_bytes: int
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Return elements; see `Place.read`."""
-        found = self.values[start * self.item_bytes : stop * self.item_bytes]
-        if len(found) != (stop - start) * self.item_bytes:
-            raise CheckpointUnreadable("A tensor has fewer values than its shape says.", "The checkpoint is damaged.")
-        return found
 
 
 @dataclass(frozen=True)
@@ -123,19 +108,3 @@ class _Runs:
             run, index = divmod(run, self._outer[axis])
             total += index * strides[axis]
         return total
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """Values whose bytes are in big-endian order; `unit_bytes` is the size of a number."""
-
-    place: Place
-    unit_bytes: int
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Return elements; see `Place.read`."""
-        kept = self.place.read(start, stop)
-        found = bytearray(len(kept))
-        for n in range(self.unit_bytes):
-            found[n :: self.unit_bytes] = kept[self.unit_bytes - 1 - n :: self.unit_bytes]
-        return bytes(found)

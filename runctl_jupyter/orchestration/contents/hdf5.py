@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, facts, json_object, progress, short_text
-from runctl_jupyter.orchestration.contents.hdf5_file import BLOCK_BYTES, Guarded, Node, guarded, nodes
+from runctl_jupyter.orchestration.contents.hdf5_file import BLOCK_BYTES, SIGNATURE, Guarded, Node, guarded, nodes
 from runctl_jupyter.orchestration.contents.hdf5_values import place_of, type_of
 from runctl_jupyter.orchestration.contents.model import Contents, Part, Tensor
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
@@ -15,11 +15,15 @@ from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.contents.files import Files
 
+__all__ = ["SIGNATURE", "read", "settings"]
+
 _OPTIMIZER = {"optimizer", "optimizer_weights"}
 """Groups of Keras at the root."""
 _ITERATIONS = {"iteration", "iterations", "iter"}
-_SETTINGS = ("name", "learning_rate", "weight_decay", "momentum", "beta_1", "beta_2", "rho", "epsilon")
-"""What Keras' configuration of an optimizer tells of it."""
+_SETTINGS = {"learning_rate": "lr"} | {
+    key: key for key in ("name", "weight_decay", "momentum", "beta_1", "beta_2", "rho", "epsilon")
+}
+"""What Keras' configuration of an optimizer tells of it, and what it is called here."""
 _SMALL_ITEMS = 32
 _MOST_AXES = 32
 _NUMBERS = {
@@ -92,17 +96,20 @@ def _iterations(tensors: list[Tensor]) -> int | None:
 
 
 def _optimizer(tensors: list[Tensor], metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    told: Any = metadata.get("training_config")
-    for key in ("optimizer_config", "config"):
-        if not isinstance(told, dict):
-            break
-        told = told.get(key)
-    found = {} if not isinstance(told, dict) else {key: told[key] for key in _SETTINGS if key in told}
+    found = settings(metadata.get("training_config"), "optimizer_config", "config")
     rates = [t for t in tensors if t.part == "optimizer" and t.name.rpartition("/")[2] == "learning_rate"]
     rates += [t for t in tensors if t.name == "optimizer/vars/1"]
     numbers = (_scalar(tensor) for tensor in rates)
-    rate = next((number for number in numbers if isinstance(number, float)), found.pop("learning_rate", None))
-    return found | ({"lr": rate} if isinstance(rate, float) else {})
+    rate = next((number for number in numbers if isinstance(number, float)), None)
+    return found if rate is None else found | {"lr": rate}
+
+
+def settings(told: Any, *path: str) -> dict[str, Any]:
+    """Return what a configuration of Keras tells of an optimizer, which lies under these keys."""
+    for key in path:
+        told = told.get(key) if isinstance(told, dict) else None
+    found = {name: told[key] for key, name in _SETTINGS.items() if key in told} if isinstance(told, dict) else {}
+    return facts(found)
 
 
 def _scalar(tensor: Tensor) -> int | float | None:

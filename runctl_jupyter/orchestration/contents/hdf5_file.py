@@ -27,7 +27,7 @@ _HEADER_BYTES = 320 << 10
 _CPU_SECONDS = 8.0
 _DEPTH = 64
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _ON_GARBAGE = (
     ArithmeticError,
@@ -116,7 +116,7 @@ def nodes(file: Guarded) -> Iterator[Node]:
     from pyfive.misc_low_level import SuperBlock
 
     # Not `pyfive.File`: it reads the chunks' indexes of every dataset it is asked for, and follows links.
-    if file.read(len(_SIGNATURE)) != _SIGNATURE:
+    if file.read(len(SIGNATURE)) != SIGNATURE:
         raise ValueError("it does not begin like one")
     root = SuperBlock(file, 0).offset_to_dataobjects
     heaps: dict[int, Any] = {}

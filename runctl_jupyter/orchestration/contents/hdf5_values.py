@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged
-from runctl_jupyter.orchestration.contents.boxes import Box, Boxes, Held, Swapped
+from runctl_jupyter.orchestration.contents.boxes import Box, Boxes
 from runctl_jupyter.orchestration.contents.hdf5_file import BLOCK_BYTES, Guarded, guarded, message
-from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Bytes, Place
+from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Place
+from runctl_jupyter.orchestration.contents.places import InMemory, Source, Span, Strided, c_strides
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _FLOATS = {(2, 5): "float16", (2, 8): "bfloat16", (4, 8): "float32", (8, 11): "f
 """Types by bytes and bits of the exponent; pyfive takes every one of two bytes for float16."""
 _UNDEFINED = 0xFFFFFFFFFFFFFFFF
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
+_CHECKSUM_BYTES = 4
 _CHUNK_BYTES = 128 << 20
 _DEFLATED_AT_MOST = 1032
 """How many bytes deflate can make of one; what claims more than that of its whole file is made up."""
@@ -67,100 +69,119 @@ def place_of(
     if prod(shape) * item > _DEFLATED_AT_MOST * files.size(name):
         raise damaged(f"A tensor of {name} claims {prod(shape):,} values, more than the file can hold.")
     version, layout = told[0], told[1]
-    place: Place | None = None
+    values = _Values(files, name, header, shape, dtype, swapped)
     if layout == 0:
         size = struct.unpack_from("<H", told, 2)[0]
-        place = Held(told[4 : 4 + size], item)
-    elif layout == 1:
-        place = _contiguous(files, name, struct.unpack_from("<Q", told, 2)[0], shape, item, header)
-    elif layout == 2 and version == 3 and header.fillvalue == 0:
-        place = _Chunked(files, name, header, shape, item)
-    return Swapped(place, item // 2 if dtype.startswith("complex") else item) if place and swapped else place
+        if min(size, len(told) - 4) < prod(shape) * item:
+            raise damaged(f"A tensor of {name} has fewer values than its shape says.")
+        return values.of(InMemory(told[4 : 4 + size]), shape)
+    if layout == 1:
+        return _contiguous(values, struct.unpack_from("<Q", told, 2)[0])
+    return _Chunked(values) if layout == 2 and version == 3 and header.fillvalue == 0 else None
 
 
-def _contiguous(
-    files: Files, name: str, address: int, shape: tuple[int, ...], item: int, header: DataObjects
-) -> Place | None:
+@dataclass(frozen=True)
+class _Values:
+    """What is known of a dataset's values, wherever they are."""
+
+    files: Files
+    name: str
+    header: DataObjects
+    shape: tuple[int, ...]
+    dtype: str
+    is_swapped: bool
+
+    @property
+    def item_bytes(self) -> int:
+        return ITEM_BYTES[self.dtype]
+
+    def of(self, source: Source, shape: tuple[int, ...]) -> Place:
+        """Return the values in a source."""
+        return Strided(source, self.dtype, shape, c_strides(shape), is_swapped=self.is_swapped)
+
+
+def _contiguous(values: _Values, address: int) -> Place | None:
+    files, name, shape, item = values.files, values.name, values.shape, values.item_bytes
     if address == _UNDEFINED:  # never written: all of it is the fill value
-        return Boxes(shape, item, (), gaps=True) if header.fillvalue == 0 else None
+        return Boxes(shape, item, (), gaps=True) if values.header.fillvalue == 0 else None
     if address + prod(shape) * item > files.size(name):
-        raise CheckpointUnreadable(
-            f"{name} has tensors beyond its end.",
-            "It is cut short: take another, `runctl checkpoints list` names them.",
-        )
-    return Bytes(files, name, address, item)
+        raise damaged(f"{name} is cut short: it has tensors beyond its end.")
+    return values.of(Span(files, name, address), shape)
 
 
 class _Chunked:
     """Values in chunks of equal shape, deflated or not; the index is read when the first of them is."""
 
-    def __init__(self, files: Files, name: str, header: DataObjects, shape: tuple[int, ...], item_bytes: int) -> None:
-        told = message(header, _LAYOUT) or b""
-        self._files, self._name, self._shape, self._item = files, name, shape, item_bytes
+    def __init__(self, values: _Values) -> None:
+        told = message(values.header, _LAYOUT) or b""
+        self._values = values
         self._dims, self._index = struct.unpack_from("<BQ", told, 2)
         self._chunk: tuple[int, ...] = struct.unpack_from(f"<{self._dims - 1}I", told, 11)
-        self._filters = [int(step["filter_id"]) for step in header.filter_pipeline or ()]
-        if self._dims - 1 != len(shape) or not all(self._chunk):
+        self._filters = [int(step["filter_id"]) for step in values.header.filter_pipeline or ()]
+        if self._dims - 1 != len(values.shape) or not all(self._chunk):
             raise ValueError("chunks of another shape than the dataset")
 
     def read(self, start: int, stop: int) -> bytes:
         """Return elements; see `Place.read`."""
-        return guarded(self._name, lambda: self._boxes.read(start, stop))
+        return guarded(self._values.name, lambda: self._boxes.read(start, stop))
 
     @cached_property
     def _boxes(self) -> Boxes:
+        values = self._values
+        boxes = {}
+        for key, address in self._listed():
+            offsets = key["chunk_offset"][:-1]
+            if any(at >= whole for at, whole in zip(offsets, values.shape, strict=True)):
+                raise ValueError("a chunk beyond its dataset")
+            filters = [kind for n, kind in enumerate(self._filters) if not key["filter_mask"] >> n & 1]
+            source: Source = Span(values.files, values.name, address)
+            if filters:
+                size = prod(self._chunk) * values.item_bytes
+                source = _Packed(source, values.name, key["chunk_size"], size, values.item_bytes, filters)
+            boxes[offsets] = Box(offsets, self._chunk, values.of(source, self._chunk))
+        return Boxes(values.shape, values.item_bytes, list(boxes.values()), gaps=True)
+
+    def _listed(self) -> Iterator[tuple[Mapping[str, Any], int]]:
+        """Yield what the index says of each chunk, and where it is."""
         if self._index == _UNDEFINED:
-            return Boxes(self._shape, self._item, (), gaps=True)
+            return
         from pyfive.btree import BTreeV1RawDataChunks
 
-        file = Guarded(self._files.open(self._name, BLOCK_BYTES))
-        leaves = BTreeV1RawDataChunks(file, self._index, self._dims).all_nodes.get(0, [])
-        boxes = {}
-        for leaf in leaves:
-            for key, address in zip(leaf["keys"], leaf["addresses"], strict=True):
-                offsets = key["chunk_offset"][:-1]
-                if any(at >= whole for at, whole in zip(offsets, self._shape, strict=True)):
-                    raise ValueError("a chunk beyond its dataset")
-                place = _Chunk(
-                    *(self._files, self._name, address, key["chunk_size"], prod(self._chunk), self._item),
-                    [kind for n, kind in enumerate(self._filters) if not key["filter_mask"] >> n & 1],
-                )
-                boxes[offsets] = Box(offsets, self._chunk, place)
-        return Boxes(self._shape, self._item, list(boxes.values()), gaps=True)
+        file = Guarded(self._values.files.open(self._values.name, BLOCK_BYTES))
+        for leaf in BTreeV1RawDataChunks(file, self._index, self._dims).all_nodes.get(0, []):
+            yield from zip(leaf["keys"], leaf["addresses"], strict=True)
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    files: Files
+class _Packed:
+    """A chunk that went through filters."""
+
+    source: Source
     name: str
-    address: int
     stored_bytes: int
-    elements: int
+    size: int
     item_bytes: int
     filters: Sequence[int]
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Return elements; see `Place.read`."""
-        if not self.filters:
-            return Bytes(self.files, self.name, self.address, self.item_bytes).read(start, stop)
-        size = self.elements * self.item_bytes
-        if max(size, self.stored_bytes) > _CHUNK_BYTES:
+    def read(self, start: int, end: int) -> bytes:
+        """Return bytes of it, unpacked; see `Source.read`."""
+        if max(self.size, self.stored_bytes) > _CHUNK_BYTES:
             raise CheckpointUnreadable(
-                f"A compressed chunk of {self.name} has {size:,} bytes; read are {_CHUNK_BYTES:,} at most.",
+                f"A compressed chunk of {self.name} has {self.size:,} bytes; read are {_CHUNK_BYTES:,} at most.",
                 "Download the file, and read it with h5py.",
             )
-        found = self.files.data(self.name, self.address, self.address + self.stored_bytes)
+        found = self.source.read(0, self.stored_bytes)
         for kind in reversed(self.filters):
-            found = self._undone(kind, found, size)
-        if len(found) != size:
-            raise ValueError(f"a chunk of {len(found):,} bytes that should have {size:,}")
-        return found[start * self.item_bytes : stop * self.item_bytes]
+            found = self._undone(kind, found)
+        if len(found) != self.size:
+            raise ValueError(f"a chunk of {len(found):,} bytes that should have {self.size:,}")
+        return found[start:end]
 
-    def _undone(self, kind: int, found: bytes, size: int) -> bytes:
+    def _undone(self, kind: int, found: bytes) -> bytes:
         from numcodecs import Fletcher32, Shuffle
 
         if kind == _DEFLATE:
-            return zlib.decompressobj().decompress(found, size + len(struct.pack("<I", 0)))
+            return zlib.decompressobj().decompress(found, self.size + _CHECKSUM_BYTES)
         if kind == _CHECKSUM:
             return bytes(Fletcher32().decode(found))
         if kind == _SHUFFLE:

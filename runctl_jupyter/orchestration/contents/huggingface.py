@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, facts, json_object, progress, short_text, some
 from runctl_jupyter.orchestration.contents.model import Contents, Tensor
+from runctl_jupyter.orchestration.contents.siblings import sibling
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 from runctl_jupyter.run_record.checkpoint_names import format_of
 
@@ -118,12 +118,9 @@ def _shards(files: Files, index: str, found: _Found) -> None:
     by_tensor = told.get("weight_map")
     if not isinstance(by_tensor, dict) or not all(isinstance(shard, str) for shard in by_tensor.values()):
         raise damaged(f"{index} does not say which tensor lies in which file.")
-    shards = list(dict.fromkeys(by_tensor.values()))
+    shards = list(dict.fromkeys(sibling(index, shard) for shard in by_tensor.values()))
     if len(shards) > _MOST_SHARDS:
         raise damaged(f"{index} names {len(shards):,} files.")
-    for shard in shards:
-        if shard.startswith("/") or "\\" in shard or posixpath.normpath(shard) != shard or ".." in shard.split("/"):
-            raise damaged(f"{index} names {short_text(shard, 200)!r}, a file outside of its folder.")
     if isinstance(told.get("metadata"), dict):
         found.metadata["index"] = facts(told["metadata"])
     for contents in _each(files, [shard for shard in shards if shard in files]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, facts, progress, short_text, some
-from runctl_jupyter.orchestration.contents.boxes import Held
 from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Bytes, Contents, Place, Tensor
 from runctl_jupyter.orchestration.contents.protobuf import BYTES, VARINT, Field, Wire, varints
+from runctl_jupyter.orchestration.contents.siblings import sibling
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ class _Reader:
     def _place(self, name: str, dtype: str, shape: list[int], held: list[Field]) -> Place | None:
         item = ITEM_BYTES.get(dtype)
         if item is not None and not held and not prod(shape):
-            return Held(b"", item)
+            return Bytes(self._files, self._name, 0, item)
         if item is None or len(held) != 1 or held[0].kind != BYTES:
             return None
         values = held[0]
@@ -225,9 +224,7 @@ class _Reader:
 
     def _external(self, name: str, dtype: str, shape: list[int], told: Mapping[str, str]) -> Place | None:
         location, item = told.get("location", ""), ITEM_BYTES.get(dtype)
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(self._name), location))
-        if not location or location.startswith(("/", "\\")) or ".." in location.replace("\\", "/").split("/"):
-            raise damaged(f"{self._name} has its values in {short_text(location, 200)!r}, outside of its folder.")
+        path = sibling(self._name, location)
         if path not in self._files:
             self._model.elsewhere.add(path)
             return None
