@@ -20,6 +20,7 @@ FORMATS = {
 """Formats of single files by the end of their names; Lightning's ``.ckpt`` is a file of PyTorch's."""
 FOLDER_MARKS = {
     "config.json": "huggingface",
+    "adapter_config.json": "huggingface",
     "trainer_state.json": "huggingface",
     "model.safetensors.index.json": "huggingface",
     "pytorch_model.bin.index.json": "huggingface",

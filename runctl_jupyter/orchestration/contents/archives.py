@@ -66,6 +66,10 @@ class Archive:
         """Return how many bytes an entry has, unpacked, by its own word."""
         return self._infos[entry].file_size
 
+    def is_stored(self, entry: str) -> bool:
+        """Return whether an entry lies as it is, so that any byte of it is one range read."""
+        return self._infos[entry].compress_type == zipfile.ZIP_STORED
+
     def source(self, entry: str) -> Source:
         """Return an entry's bytes to read of.
 

@@ -69,15 +69,18 @@ class Named:
         return f"{self.module}.{self.name}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Refused:
-    """What a class or function would have made, had it been called."""
+    """What a class or function would have made, had it been called; as a key of a dictionary it equals itself only."""
 
     maker: Named
     args: tuple[Any, ...] = ()
     state: Any = None
     items: dict[Any, Any] = field(default_factory=dict)
     elements: list[Any] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"{self.maker}(…)"
 
     @property
     def fields(self) -> Mapping[Any, Any]:
@@ -358,7 +361,7 @@ def build(made: Any, state: Any) -> None:
 
 def key(value: Any) -> Any:
     """Return a key of a dictionary such that to hash it costs little: a text for all but texts and small numbers."""
-    if value is None or isinstance(value, (str, bool)):
+    if value is None or isinstance(value, (str, bool, Refused)):
         return value
     if isinstance(value, (int, float)) and abs(value) < 1 << 60:
         return value
