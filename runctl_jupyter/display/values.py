@@ -12,12 +12,13 @@ from runctl_jupyter.display.provenance import (
     provenance_bundle,
     provenance_text,
 )
+from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.style import facts_html, facts_text, table_html
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
+from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, PruneReport, StatusReport, Transfer
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -114,6 +115,8 @@ def value_text(value: object) -> str:
         return provenance_text(value)
     if isinstance(value, JobComparison):
         return comparison_text(value)
+    if isinstance(value, PruneReport):
+        return prune_text(value)
     describe = _DESCRIBED.get(type(value))
     return facts_text(*describe(value)) if describe is not None else repr(value)
 
@@ -126,6 +129,8 @@ def notebook_bundle(value: object) -> dict[str, str]:
         return provenance_bundle(value)
     if isinstance(value, JobComparison):
         return comparison_bundle(value)
+    if isinstance(value, PruneReport):
+        return prune_bundle(value)
     if isinstance(value, StatusReport):
         title, facts, state = _status(value, value.bucket and mask_bucket(value.bucket))
     else:

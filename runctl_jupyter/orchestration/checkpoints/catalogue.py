@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runctl_jupyter.orchestration.checkpoints.columns import columns_for
 from runctl_jupyter.orchestration.checkpoints.metric import Mode, chosen
+from runctl_jupyter.orchestration.checkpoints.prune import prune
 from runctl_jupyter.orchestration.checkpoints.recorded import recorded
+from runctl_jupyter.orchestration.checkpoints.retention import Rules
 from runctl_jupyter.orchestration.checkpoints.shelf import arranged
 from runctl_jupyter.orchestration.checkpoints.sources import Source, Sources
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.listing import Listing
-from runctl_jupyter.orchestration.model import Checkpoint
+from runctl_jupyter.orchestration.model import Checkpoint, PruneReport
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 
 _EMPTY = "Job {} has no checkpoints: its script writes them to RUNCTL_CHECKPOINT_DIR."
@@ -23,10 +27,12 @@ class Checkpoints:
     ----------
     sources
         Looks through what is named.
+    region
+        Returns where buckets are, which decides what storing costs.
     """
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, sources: Sources, region: Callable[[], str | None] = lambda: None) -> None:
+        self._sources, self._region = sources, region
 
     def find_job(self, ref: str) -> str:
         """Return the id of the job with this id, end of an id, or name; raises `JobNotFound`."""
@@ -72,6 +78,48 @@ class Checkpoints:
         with storage_errors():
             looked = Source(job_id, recorded(self._sources.record(), [job_id]))
         return _listing(looked, None, None, None, _EMPTY.format(job_id))
+
+    def prune(
+        self,
+        source: str,
+        *,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        metric: str | None = None,
+        mode: Mode | None = None,
+        keep_every: int | None = None,
+        dry_run: bool = True,
+    ) -> PruneReport:
+        """Remove checkpoints that nobody needs; by default only show which.
+
+        What one of the rules keeps stays. So does, whatever they say, what is not complete or not recognised; the
+        newest of each job and of each folder; all that a job needs that has not ended: its own, and what it goes on
+        from; folders that hold something else as well; and a folder, or a file of arrays, whose name has no number.
+
+        Parameters
+        ----------
+        source
+            As for `list`.
+        keep_last
+            How many of the newest stay, of each job or folder.
+        keep_best, metric, mode
+            How many of the best stay, by a metric (see `list`).
+        keep_every
+            Each k-th stays: of a job by its number, which stays as it is; elsewhere counted from the oldest that is
+            there, each time anew.
+        dry_run
+            Remove nothing.
+
+        Raises
+        ------
+        InvalidRequest, JobNotFound
+            There is no such source, or no rule, or nothing tells which is the best. Nothing was removed.
+        StorageUnavailable
+            S3 refused or failed; doing it again finishes what has been begun.
+        """
+        rules = Rules(keep_last, keep_best, keep_every, metric, mode)
+        with storage_errors():
+            return prune(self._sources, source, rules, region=self._region, dry_run=dry_run)
 
 
 def _listing(

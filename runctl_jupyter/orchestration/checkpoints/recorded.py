@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord
 
 
+_ODD = {"", ".", ".."}
+
+
 @dataclass(frozen=True)
 class _Numbered:
     """A checkpoint by its place in the record."""
@@ -96,6 +99,8 @@ def _complete(record: JobRecord, place: _Numbered) -> Shelved | None:
             epoch=epoch_of(manifest.name),
             seq=place.seq,
         ),
+        # Whoever may write manifests must not be able to name what lies elsewhere.
+        tuple(place.folder + file.path for file in manifest.files if not _ODD & set(file.path.split("/"))),
     )
 
 
