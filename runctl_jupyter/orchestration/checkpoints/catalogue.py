@@ -16,8 +16,8 @@ from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import Checkpoint, PruneReport
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 
-_EMPTY = "Job {} has no checkpoints: its script writes them to RUNCTL_CHECKPOINT_DIR."
-_NOTHING = "There is no complete checkpoint in {}. Those that are not complete: --all"
+_OF_A_JOB = "Job {} has no checkpoints: its script writes them to RUNCTL_CHECKPOINT_DIR."
+_ELSEWHERE = "There is no checkpoint in {}."
 
 
 class Checkpoints:
@@ -71,13 +71,13 @@ class Checkpoints:
             raise InvalidRequest(f"The newest {limit} checkpoints cannot be listed.", "Say a number from 1 on.")
         with storage_errors():
             looked = self._sources.look(source, incomplete=complete is not True)
-        return _listing(looked, limit, metric, mode, _NOTHING.format(looked.said))
+        return _listing(looked, limit, metric, mode)
 
     def of_job(self, job_id: str) -> Listing[Checkpoint]:
         """List the complete checkpoints of the job with this id, the oldest first."""
         with storage_errors():
-            looked = Source(job_id, recorded(self._sources.record(), [job_id]))
-        return _listing(looked, None, None, None, _EMPTY.format(job_id))
+            looked = Source(job_id, recorded(self._sources.record(), [job_id]), is_job=True)
+        return _listing(looked, None, None, None)
 
     def prune(
         self,
@@ -122,12 +122,10 @@ class Checkpoints:
             return prune(self._sources, source, rules, region=self._region, dry_run=dry_run)
 
 
-def _listing(
-    looked: Source, limit: int | None, metric: str | None, mode: Mode | None, empty: str
-) -> Listing[Checkpoint]:
+def _listing(looked: Source, limit: int | None, metric: str | None, mode: Mode | None) -> Listing[Checkpoint]:
     shelved = arranged(looked.shelved, lambda chain: chosen(chain, metric, mode))
     rows = [each.checkpoint for each in shelved]
     if len({each.chain for each in shelved}) > 1:
         rows.sort(key=lambda each: each.created_at)
     rows = rows[-limit:] if limit is not None else rows
-    return Listing(rows, columns_for(rows), empty)
+    return Listing(rows, columns_for(rows), (_OF_A_JOB if looked.is_job else _ELSEWHERE).format(looked.said))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.shelf import TOMBSTONE, Shelved
+from runctl_jupyter.orchestration.checkpoints.shelf import Shelved
 from runctl_jupyter.orchestration.model import Checkpoint
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
 from runctl_jupyter.run_record.checkpoint_names import epoch_of
-from runctl_jupyter.run_record.layout import checkpoint_number
+from runctl_jupyter.run_record.layout import TOMBSTONE, checkpoint_number
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.shelf import TOMBSTONE
 from runctl_jupyter.run_record import now, to_iso
+from runctl_jupyter.run_record.layout import TOMBSTONE
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.shelf import Shelved

@@ -61,7 +61,8 @@ def verdicts(chain: Sequence[Shelved], rules: Rules, needed: Callable[[Shelved],
     needed
         Returns why somebody needs a checkpoint; empty when nobody does.
     """
-    whole = [each for each in chain if each.checkpoint.complete]
+    # What is never removed does not count among the last either: `best.pt` and `last.pt` are no part of the series.
+    whole = [each for each in chain if each.checkpoint.complete and not each.obstacle]
     by_rule = _by_rule(whole, rules)
     return [Verdict(each, _untouchable(each, needed) or by_rule.get(each.checkpoint.uri, "")) for each in chain]
 
@@ -79,7 +80,7 @@ def _by_rule(whole: Sequence[Shelved], rules: Rules) -> dict[str, str]:
         # A job's checkpoints are numbered: the same ones stay however often this is done. Others are counted.
         numbers = [each.checkpoint.seq if each.checkpoint.job_id else n for n, each in enumerate(whole)]
         kept |= {
-            each.checkpoint.uri: f"each {rules.keep_every}th"
+            each.checkpoint.uri: f"one of every {rules.keep_every}"
             for number, each in zip(numbers, whole, strict=True)
             if number % rules.keep_every == 0
         }

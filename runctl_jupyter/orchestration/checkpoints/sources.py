@@ -44,6 +44,7 @@ class Source:
     shelved: list[Shelved]
     records: Sequence[JobRecord] = field(default=())
     """Whose jobs may need some of it."""
+    is_job: bool = False
 
 
 class Sources:
@@ -99,7 +100,7 @@ class Sources:
                 if not path.exists():
                     raise
             else:
-                return Source(job_id, recorded(record, [job_id], incomplete=incomplete), [record])
+                return Source(job_id, recorded(record, [job_id], incomplete=incomplete), [record], is_job=True)
         if not path.exists():
             raise InvalidRequest(f"There is no folder {path}.", "Check the path; it is relative to where you are.")
         folder, name = (path, "") if path.is_dir() else (path.parent, path.name)

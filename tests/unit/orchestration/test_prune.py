@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.display.values import notebook_bundle, value_text
-from runctl_jupyter.orchestration.checkpoints.shelf import TOMBSTONE
 from runctl_jupyter.orchestration.costs.storage_prices import usd_per_month
 from runctl_jupyter.orchestration.errors import InvalidRequest, StorageUnavailable
 from runctl_jupyter.orchestration.model import PruneReport
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.run_record import JobKeys, JobState, ResumeFrom, StoreError
+from runctl_jupyter.run_record.layout import TOMBSTONE
 from tests.unit.orchestration.shelves import Shelves
 from tests.unit.orchestration.test_catalogue import DCP, HF, in_folder
 
@@ -168,6 +168,21 @@ def test_in_a_folder_only_checkpoints_count(shelves: Shelves) -> None:
     shelves.write({**{f"step_{n}.pt": b"1" for n in (1, 2, 3, 10)}, **others})
     shelves.catalogue.prune(str(shelves.folder), keep_last=2, dry_run=False)
     assert shelves.left() == sorted(["step_3.pt", "step_10.pt", *others])
+
+
+def test_the_best_and_the_last_by_name_are_no_part_of_the_series(shelves: Shelves) -> None:
+    for n in (1, 2, 3):
+        shelves.write({f"epoch={n}-step={n}0.ckpt": b"1"}, at=n)
+    shelves.write({"best.ckpt": b"1"}, at=1)
+    shelves.write({"last.ckpt": b"1"}, at=4)
+    shelves.catalogue.prune(str(shelves.folder), keep_last=1, dry_run=False)
+    assert shelves.left() == ["best.ckpt", "epoch=3-step=30.ckpt", "last.ckpt"]
+
+
+def test_files_without_numbers_are_ordered_by_time(shelves: Shelves) -> None:
+    for at, name in enumerate(("c.pt", "a.pth", "b.safetensors")):
+        shelves.write({name: b"1"}, at=at)
+    assert gone(shelves.catalogue.prune(str(shelves.folder), keep_last=1)) == ["c.pt", "a.pth"]
 
 
 def test_folders_go_as_a_whole_and_unknown_things_in_one_keep_it(shelves: Shelves) -> None:
