@@ -1,4 +1,4 @@
-"""Which checkpoints a job needs that has not ended: its own, and what it goes on from."""
+"""Which checkpoints a job needs that has not ended: its own, what it goes on from, what it reads and writes."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ class Busy:
         if seen is None:
             return
         self._places.append((seen.spec.output_uri or store.uri_of(keys.outputs_prefix), f"job {job_id} {state}"))
+        if seen.spec.data_uri is not None:
+            self._places.append((seen.spec.data_uri, f"job {job_id} has it as data"))
         if seen.spec.resume_from is not None:
             why = f"job {job_id} goes on from it"
             self._places += [(place, why) for place in _starts(record, seen.spec.resume_from)]

@@ -148,6 +148,15 @@ def test_what_a_job_goes_on_from_stays_wherever_it_lies(shelves: Shelves) -> Non
     assert gone(shelves.catalogue.prune(str(shelves.folder), keep_last=1)) == ["step_1.pt"]
 
 
+@pytest.mark.parametrize("place", ["data_uri", "output_uri"])
+def test_what_a_job_reads_and_where_it_writes_stay(shelves: Shelves, place: str) -> None:
+    for step in range(3):
+        shelves.write({f"a/step_{step}.pt": b"1", f"b/step_{step}.pt": b"1"})
+    shelves.job("j-1", JobState.RUNNING, **{place: f"{shelves.folder}/a"})
+    report = shelves.catalogue.prune(str(shelves.folder), keep_last=1, dry_run=False)
+    assert gone(report) == ["b/step_0.pt", "b/step_1.pt"]
+
+
 def test_a_job_that_cannot_be_read_keeps_all(shelves: Shelves) -> None:
     saved(shelves, 3)
     shelves.store.put(JobKeys("j-1").attempt(1).status, b"{")
