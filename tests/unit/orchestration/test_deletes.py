@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
 
@@ -80,5 +80,5 @@ def test_none_is_no_request(s3: S3) -> None:
 
 def test_an_object_that_stays_is_an_error(s3: S3) -> None:
     s3.refused = {"p/2.pt"}
-    with pytest.raises((StoreError, StorageUnavailable), match="AccessDenied|Access Denied"):
+    with pytest.raises((StoreError, StorageUnavailable), match=r"Access ?Denied"):
         s3.store.delete([f"{n}.pt" for n in range(4)])
