@@ -58,6 +58,14 @@ def test_scripts(local: Runctl, project: Path) -> None:
     assert tab("%runctl train models/n") == {"models/net.py": "path"}
 
 
+def test_checkpoints_are_of_jobs_and_folders(write_job: Any, project: Path) -> None:
+    job_id = write_job()
+    (project / "models").mkdir()
+    assert tab("%runctl checkpoints list dig") == {"digits": "job"}
+    assert tab("%runctl checkpoints list ./mo") == {"./models/": "path"}
+    assert job_id in tab("%runctl checkpoints prune ")
+
+
 class Store:
     """Stands for an engine whose bucket is far away."""
 
