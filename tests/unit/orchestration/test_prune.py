@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runctl_jupyter.display.card import view_of
 from runctl_jupyter.display.values import notebook_bundle, value_text
 from runctl_jupyter.orchestration.costs.storage_prices import usd_per_month
 from runctl_jupyter.orchestration.errors import InvalidRequest, StorageUnavailable
@@ -294,6 +295,15 @@ def test_a_report_reads_well(shelves: Shelves) -> None:
     assert "<table>" in notebook_bundle(report)["text/html"]
     assert "--yes" not in value_text(shelves.catalogue.prune("j-1", keep_last=1, dry_run=False))
     assert "Nothing to remove" in value_text(shelves.catalogue.prune("j-1", keep_last=1))
+
+
+def test_a_card_counts_what_is_left(shelves: Shelves) -> None:
+    saved(shelves, 3)
+    shelves.records.end("j-1", checkpoint_count=3)
+    job = shelves.records.job("j-1")
+    assert view_of(job, checkpoints=shelves.catalogue.of_job("j-1")).checkpoint_count == 3
+    shelves.catalogue.prune("j-1", keep_last=1, dry_run=False)
+    assert view_of(job, checkpoints=shelves.catalogue.of_job("j-1")).checkpoint_count == 1
 
 
 def test_what_storing_costs() -> None:
