@@ -21,7 +21,11 @@ class CheckpointSource(click.ParamType[str]):
     name = "checkpoint"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        """Return jobs and addresses; a shell completes paths itself."""
+        """Return jobs and addresses; paths, once it is plain that one is meant."""
+        if incomplete.startswith((".", "/", "~")):
+            from click.shell_completion import CompletionItem
+
+            return [CompletionItem(incomplete, type="file")]
         return [*JOB.shell_complete(ctx, param, incomplete), *S3_URI.shell_complete(ctx, param, incomplete)]
 
 

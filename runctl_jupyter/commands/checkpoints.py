@@ -11,7 +11,7 @@ from runctl_jupyter.commands.parameters import json_option
 from runctl_jupyter.commands.request import Request, pass_request
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration import Checkpoint, Listing
+    from runctl_jupyter.orchestration import Checkpoint, Listing, PruneReport
 
 
 metric_option = click.option("--metric", metavar="M", help="What the best goes by; the usual one by default.")
@@ -53,6 +53,42 @@ def list_checkpoints(
         limit=limit,
         metric=metric,
         mode=mode,
+    )
+
+
+@checkpoints.command(epilog="Example: runctl checkpoints prune digits --keep-last 3 --keep-best 1 --metric val_loss")
+@click.argument("source", metavar="JOB|URI|FOLDER", type=SOURCE)
+@click.option("--keep-last", type=int, metavar="N", help="The newest N of each job or folder stay.")
+@click.option("--keep-best", type=int, metavar="N", help="The best N stay.")
+@click.option("--keep-every", type=int, metavar="K", help="Each K-th stays.")
+@metric_option
+@mode_option
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only shown.")
+@json_option
+@pass_request
+def prune(
+    request: Request,
+    *,
+    source: str,
+    keep_last: int | None,
+    keep_best: int | None,
+    keep_every: int | None,
+    metric: str | None,
+    mode: Literal["min", "max"] | None,
+    yes: bool,
+) -> PruneReport:
+    """Show which checkpoints could go, and what that saves; with --yes, remove them.
+
+    The newest always stays, and so does all that a job needs which has not ended.
+    """
+    return request.runctl().checkpoints.prune(
+        source,
+        keep_last=keep_last,
+        keep_best=keep_best,
+        metric=metric,
+        mode=mode,
+        keep_every=keep_every,
+        dry_run=not yes,
     )
 
 

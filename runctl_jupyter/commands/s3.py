@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runctl_jupyter.commands.cleanup import cleanup
 from runctl_jupyter.commands.parameters import S3_URI, json_option
 from runctl_jupyter.commands.request import Request, pass_request
 
@@ -48,3 +49,6 @@ def upload(request: Request, source: str, uri: str, recursive: bool) -> Transfer
 def download(request: Request, uri: str, destination: str, recursive: bool) -> Transfer:
     """Download an s3:// URI to the file or folder DST."""
     return request.runctl().storage.download(uri, destination, recursive=recursive)
+
+
+s3.add_command(cleanup)

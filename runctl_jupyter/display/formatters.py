@@ -21,6 +21,7 @@ VALUES = (
     (_MODEL, "Transfer"),
     ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
     ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
+    (_MODEL, "PruneReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -14,6 +14,7 @@ from runctl_jupyter.display.provenance import (
     provenance_bundle,
     provenance_text,
 )
+from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
@@ -21,7 +22,7 @@ from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
+from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, PruneReport, StatusReport, Transfer
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -114,6 +115,7 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     JobComparison: (comparison_text, comparison_bundle),
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
+    PruneReport: (prune_text, prune_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

@@ -100,6 +100,37 @@ class Checkpoint(Value):
 
 
 @dataclass(frozen=True)
+class KeptCheckpoint(Value):
+    """A checkpoint that stays, and why."""
+
+    checkpoint: Checkpoint
+    reason: str
+
+
+@dataclass(frozen=True)
+class PruneReport(Value):
+    """What is removed of the checkpoints of a source, and what stays."""
+
+    source: str
+    dry_run: bool
+    """Whether nothing has been removed."""
+    remove: Sequence[Checkpoint]
+    keep: Sequence[KeptCheckpoint]
+    leftovers: Sequence[str]
+    """Addresses of what an interrupted removal has left; removed as well."""
+    bytes: int
+    """Of all that is removed."""
+    usd_per_month: float | None
+    """What keeping it costs in S3 Standard, at list price; None where the price is not known."""
+    region: str | None
+    """Where the price holds; None on this computer, where it costs nothing."""
+
+    def __repr__(self) -> str:
+        done = "would go" if self.dry_run else "removed"
+        return f"<PruneReport of {self.source}: {len(self.remove)} {done}, {len(self.keep)} kept, {self.bytes:,} bytes>"
+
+
+@dataclass(frozen=True)
 class StorageObject(Value):
     """An object or, when `is_prefix`, a common prefix in a bucket."""
 

@@ -144,7 +144,15 @@ class Runctl:
     def checkpoints(self) -> Checkpoints:
         """Checkpoints: of the target's jobs, and in any place."""
         return Checkpoints(
-            Sources(lambda: self._record, lambda ref: self.jobs.get(ref).id, self._bucket, JobRecord, self.cwd)
+            Sources(
+                lambda: self._record,
+                lambda ref: self.jobs.get(ref).id,
+                self._bucket,
+                JobRecord,
+                record_in_s3=self.settings.target != "local",
+                cwd=self.cwd,
+            ),
+            lambda: self._session.region,
         )
 
     @cached_property

@@ -18,6 +18,7 @@
     jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
     jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
+    jobs/<job>/checkpoints/<n>-<seq:05d>/runctl-removing.json   while it is removed; the last of it to go
     jobs/<job>/checkpoints/latest.json              pointer, compare-and-swap
     jobs/<job>/outputs/<path>                       what the script left in RUNCTL_OUTPUT_DIR
     resumed/<job>/<n>                               empty: a job that has ended has an attempt n
@@ -33,6 +34,8 @@ JOBS_PREFIX = "jobs/"
 RESUMED_PREFIX = "resumed/"
 """One listing of it tells which jobs of thousands that have ended live again."""
 MANIFEST_SUFFIX = ".json"
+TOMBSTONE = "runctl-removing.json"
+"""Lies in the folder of a checkpoint while it is removed: what is left when that is interrupted is no checkpoint."""
 
 CHUNK_OFFSET = "offset"
 """Metadata of a log chunk: offset in bytes of its first byte in the attempt's stream."""

@@ -31,9 +31,14 @@ def shelved_below(store: Store, objects: Iterable[ListedObject], prefix: str) ->
 
     Small files that know more are read: indexes of shards, states of trainers.
     """
-    found = list(find(objects, prefix))
+    shelved, to_read = [], []
+    for each in find(objects, prefix):
+        if each.indexes or each.state is not None:
+            to_read.append(each)
+        else:
+            shelved.append(_shelved(store, each, prefix))
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="runctl-found") as pool:
-        return list(pool.map(lambda each: _shelved(store, each, prefix), found))
+        return [*shelved, *pool.map(lambda each: _shelved(store, each, prefix), to_read)]
 
 
 def _shelved(store: Store, found: Found, prefix: str) -> Shelved:

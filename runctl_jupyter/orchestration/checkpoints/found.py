@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.shelf import TOMBSTONE
 from runctl_jupyter.run_record.checkpoint_names import FOLDER_MARKS, ON_ITS_WAY, folder_format, format_of
 from runctl_jupyter.run_record.checkpoint_numbers import TRAINER_STATE
+from runctl_jupyter.run_record.layout import TOMBSTONE
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.storage.listed import ListedObject
@@ -38,6 +38,7 @@ _PARTS = re.compile(
 )
 """What frameworks put into the folder of a checkpoint (transformers, PEFT, accelerate, DeepSpeed, diffusers)."""
 _NUMBERED = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep)\D{0,2}\d+.*", re.IGNORECASE)
+_THE_ONE = re.compile(r"(?<![a-z])(best|last|latest|final)(?![a-z])")
 _MAY_BE_DATA = (".npz", ".h5", ".onnx")
 _NEVER_ALONE = ".npy"
 """One array: nothing but a number of them would be a checkpoint."""
@@ -99,12 +100,13 @@ def is_numbered(name: str) -> bool:
 def is_one_of_several(path: str) -> bool:
     """Return whether a name tells that what it names can be one of several, of which the older ones may go.
 
-    A folder without a number is a model, or a part of one; a file of arrays without one may be data.
+    A folder without a number is a model, or a part of one; a file of arrays without one may be data; and there is but
+    one ``best.pt``.
     """
-    name = path.rstrip("/").rpartition("/")[2]
-    if path.endswith("/"):
-        return name.isdecimal() or _NUMBERED.search(name) is not None
-    return not name.lower().endswith(_MAY_BE_DATA) or _NUMBERED.search(name) is not None
+    name = path.rstrip("/").rpartition("/")[2].lower()
+    if name.isdecimal() or _NUMBERED.search(name) is not None:
+        return True
+    return not path.endswith("/") and not name.endswith(_MAY_BE_DATA) and _THE_ONE.search(name) is None
 
 
 def _kind(folder: str, files: list[ListedObject]) -> str | None:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.shelf import TOMBSTONE, Shelved
+from runctl_jupyter.orchestration.checkpoints.shelf import Shelved
 from runctl_jupyter.orchestration.model import Checkpoint
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
 from runctl_jupyter.run_record.checkpoint_names import epoch_of
-from runctl_jupyter.run_record.layout import checkpoint_number
+from runctl_jupyter.run_record.layout import TOMBSTONE, checkpoint_number
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord
+
+
+_ODD = {"", ".", ".."}
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ def _complete(record: JobRecord, place: _Numbered) -> Shelved | None:
             epoch=epoch_of(manifest.name),
             seq=place.seq,
         ),
+        # Whoever may write manifests must not be able to name what lies elsewhere.
+        tuple(place.folder + file.path for file in manifest.files if not _ODD & set(file.path.split("/"))),
     )
 
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.model import Checkpoint
     from runctl_jupyter.orchestration.storage.store import Store
 
-TOMBSTONE = "runctl-removing.json"
-"""Lies in the folder of a checkpoint while it is removed: what is left when that is interrupted is no checkpoint."""
-
 _CLOCKS = timedelta(seconds=60)
 """Files written one after the other may arrive in another order; times further apart than this do mean something."""
 

@@ -43,7 +43,8 @@ class Source:
     """Its address or the job's id."""
     shelved: list[Shelved]
     records: Sequence[JobRecord] = field(default=())
-    """The records whose jobs have saved some of it."""
+    """Whose jobs may need some of it."""
+    is_job: bool = False
 
 
 class Sources:
@@ -59,6 +60,8 @@ class Sources:
         Opens any bucket the credentials reach.
     record_in
         Makes the record of a store that holds one.
+    record_in_s3
+        Whether the record in use is in S3: then it need not be opened to look into a folder.
     cwd
         Where relative paths start.
     """
@@ -69,10 +72,11 @@ class Sources:
         find_job: Callable[[str], str],
         open_bucket: OpenBucket,
         record_in: Callable[[Store], JobRecord],
+        record_in_s3: bool,
         cwd: Path,
     ) -> None:
         self.record, self.find_job = record, find_job
-        self.open_bucket, self._record_in, self._cwd = open_bucket, record_in, cwd
+        self.open_bucket, self._record_in, self._in_s3, self._cwd = open_bucket, record_in, record_in_s3, cwd
 
     def look(self, source: str | None, *, incomplete: bool) -> Source:
         """Return the checkpoints of a source, with or without those that are not complete.
@@ -96,14 +100,16 @@ class Sources:
                 if not path.exists():
                     raise
             else:
-                return Source(job_id, recorded(record, [job_id], incomplete=incomplete), [record])
+                return Source(job_id, recorded(record, [job_id], incomplete=incomplete), [record], is_job=True)
         if not path.exists():
             raise InvalidRequest(f"There is no folder {path}.", "Check the path; it is relative to where you are.")
         folder, name = (path, "") if path.is_dir() else (path.parent, path.name)
         return self._below(LocalFolder(folder), name, str(path), incomplete=incomplete)
 
-    def own_record(self) -> JobRecord | None:
-        """Return the record in use; None where none is configured."""
+    def _own_record(self, store: Store) -> JobRecord | None:
+        """Return the record in use if it can have to do with a store."""
+        if self._in_s3 != store.uri.startswith("s3://"):
+            return None
         try:
             return self.record()
         except ConfigInvalid:
@@ -116,7 +122,7 @@ class Sources:
 
     def _below(self, store: Store, key: str, said: str, *, incomplete: bool) -> Source:
         prefix = key if not key or key.endswith("/") else f"{key}/"
-        own = self.own_record()
+        own = self._own_record(store)
         if own is not None and (inside := _inside(own, store.uri_of(prefix))) is not None:
             named = _OF_A_JOB.fullmatch(inside)
             ids = own.ids() if named is None else [named[1]]
@@ -124,10 +130,10 @@ class Sources:
         roots: dict[str, set[str]] = {}
         objects = list(_noting_jobs(self._objects(store, key, prefix), roots))
         shelved = shelved_below(store, _outside(objects, roots), prefix)
-        records = []
+        records = [] if own is None else [own]
         for root, jobs in roots.items():
             record = self._record_at(store, root, own)
-            records.append(record)
+            records += [record] if record is not own else []
             shelved += recorded(record, sorted(jobs), within=prefix[len(root) :], incomplete=incomplete)
         return Source(said, [each for each in shelved if incomplete or each.checkpoint.complete], records)
 

@@ -128,6 +128,28 @@ def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
     ]
 
 
+def test_prune_shows_first_and_cleanup_is_its_old_name(asked: dict[str, Any]) -> None:
+    run("checkpoints prune digits --keep-last 3 --keep-best 2 --metric acc --mode max --keep-every 10")
+    run("checkpoints prune ./ckpt --keep-last 1 --yes")
+    run("s3 cleanup s3://b/p --keep-last 5")
+    run("s3 cleanup s3://b/p --keep-last 5 --dry-run")
+    nothing: dict[str, Any] = {"keep_best": None, "metric": None, "mode": None, "keep_every": None}
+    rules = {"keep_last": 3, "keep_best": 2, "metric": "acc", "mode": "max", "keep_every": 10}
+    assert asked["checkpoints"].calls == [
+        ("prune", ("digits",), {**rules, "dry_run": True}),
+        ("prune", ("./ckpt",), {**nothing, "keep_last": 1, "dry_run": False}),
+        ("prune", ("s3://b/p",), {"keep_last": 5, "dry_run": False}),
+        ("prune", ("s3://b/p",), {"keep_last": 5, "dry_run": True}),
+    ]
+    for line, words in (
+        ("s3 cleanup s3://b/p", "--keep-last"),
+        ("s3 cleanup ./here --keep-last 1", "not an S3 address"),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            run(line)
+    assert len(asked["checkpoints"].calls) == 4
+
+
 def test_jobs_and_views_of_them(write_job: Any) -> None:
     job_id = write_job()
     assert [job.id for job in run("jobs").value] == [job_id]

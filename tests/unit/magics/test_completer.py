@@ -28,7 +28,7 @@ def test_verbs(local: Runctl) -> None:
     assert {"use", "create", "train", "checkpoints", "s3"} <= set(offered)
     assert set(offered.values()) == {"verb"}
     assert set(tab("%runctl st")) == {"status", "start", "stop"}
-    assert set(tab("%runctl s3 ")) == {"list", "upload", "download"}
+    assert set(tab("%runctl s3 ")) == {"list", "upload", "download", "cleanup"}
     assert set(tab("%runctl aws st")) >= {"start", "stop"}
 
 
@@ -56,6 +56,14 @@ def test_scripts(local: Runctl, project: Path) -> None:
     assert tab("%runctl train ") == {"fit.py": "path", "models/": "path"}
     (project / "models" / "net.py").touch()
     assert tab("%runctl train models/n") == {"models/net.py": "path"}
+
+
+def test_checkpoints_are_of_jobs_and_folders(write_job: Any, project: Path) -> None:
+    job_id = write_job()
+    (project / "models").mkdir()
+    assert tab("%runctl checkpoints list dig") == {"digits": "job"}
+    assert tab("%runctl checkpoints list ./mo") == {"./models/": "path"}
+    assert job_id in tab("%runctl checkpoints prune ")
 
 
 class Store:

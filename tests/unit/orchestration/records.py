@@ -58,7 +58,9 @@ class Records:
 
 def catalogue_of(record: JobRecord, find_job: Callable[[str], str] = str, cwd: Path | None = None) -> Checkpoints:
     """Return the checkpoints of a record where there is no S3."""
-    return Checkpoints(Sources(lambda: record, find_job, _no_bucket, JobRecord, cwd or Path.cwd()))
+    return Checkpoints(
+        Sources(lambda: record, find_job, _no_bucket, JobRecord, record_in_s3=False, cwd=cwd or Path.cwd())
+    )
 
 
 def _no_bucket(bucket: str, prefix: str = "") -> ListableFolder:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from runctl_jupyter.orchestration.checkpoints.found import find
 from runctl_jupyter.orchestration.checkpoints.metric import chosen
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobNotFound
 from runctl_jupyter.orchestration.model import Checkpoint
+from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.run_record import JobKeys
-from tests.unit.orchestration.shelves import Shelves
+from runctl_jupyter.run_record.layout import TOMBSTONE
+from tests.unit.orchestration.shelves import START, Shelves
 
 HF: dict[str, Any] = {"config.json": {}, "model.safetensors": b"weights", "optimizer.pt": b"o"}
 INDEX: dict[str, Any] = {
@@ -258,16 +264,40 @@ def test_what_is_not_there_is_said(shelves: Shelves) -> None:
         shelves.catalogue.list("./nothing")
     with pytest.raises(InvalidRequest, match="newest 0"):
         shelves.catalogue.list(limit=0)
-    assert "--all" in repr(shelves.catalogue.list(str(shelves.folder)))
+    assert str(shelves.folder) in repr(shelves.catalogue.list(str(shelves.folder)))
     shelves.job("j-1")
-    assert "RUNCTL_CHECKPOINT_DIR" in repr(shelves.catalogue.of_job("j-1"))
+    assert "RUNCTL_CHECKPOINT_DIR" in repr(shelves.catalogue.of_job("j-1")) == repr(shelves.catalogue.list("j-1"))
 
 
-def test_a_hundred_thousand_files_are_listed(shelves: Shelves, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runctl_jupyter.orchestration.checkpoints.found import find
-    from runctl_jupyter.orchestration.storage.listed import ListedObject
-    from tests.unit.orchestration.shelves import START
+NAMES = st.sampled_from(
+    ["config.json", ".metadata", "__0_0.distcp", "model.safetensors", "model-00001-of-00002.safetensors", "x.pt.tmp",
+     "model.safetensors.index.json", "x.pt", "trainer_state.json", "adapter_config.json", TOMBSTONE, "a.npy", "log",
+     "e=1.ckpt", "..", " ", "\u00fc.pt"]
+)  # fmt: skip
+PLACES = st.lists(st.sampled_from(["checkpoint-1", "step_2", "unet", "a b", "..", "0"]), max_size=4).map("/".join)
 
+
+@given(st.sets(st.tuples(PLACES, NAMES), max_size=25), st.sampled_from(["", "p/", "p/checkpoint-1/"]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_no_file_is_of_two_checkpoints(names: set[tuple[str, str]], prefix: str, data: st.DataObject) -> None:
+    keys = {prefix + f"{place}/{name}".lstrip("/") for place, name in names}
+    listed = [
+        ListedObject(key, data.draw(st.integers(0, 2)), START + timedelta(seconds=data.draw(st.integers(0, 2))))
+        for key in sorted(keys)
+    ]
+    found = list(find(listed, prefix))
+    files = [file.key for each in found for file in each.files]
+    assert len(files) == len(set(files))
+    assert set(files) <= keys
+    for each in found:
+        assert each.path.startswith(prefix)
+        assert all(file.key.startswith(each.path) for file in each.files)
+        assert set(each.marks) <= {file.key for file in each.files}
+        assert not each.whole or all(file.key.rpartition(".")[2] not in ("tmp", "npy") for file in each.files[:1])
+        assert not (each.whole and each.left_over)
+
+
+def test_a_hundred_thousand_files_are_looked_through() -> None:
     keys = [f"p/run-{n % 100}/step_{n}/{name}" for n in range(50_000) for name in ("model.pt", "log.txt")]
     found = list(find((ListedObject(key, 1, START) for key in keys), "p/"))
     assert len(found) == 50_000
@@ -283,8 +313,6 @@ def test_a_hundred_thousand_files_are_listed(shelves: Shelves, monkeypatch: pyte
     ],
 )
 def test_the_usual_metric(names: set[str], best: tuple[str, str] | None) -> None:
-    from tests.unit.orchestration.shelves import START
-
     one = Checkpoint("u", "n", 1, dict.fromkeys(names, 1.0), 1, START, "torch", True)
     metric = chosen([one], None, None)
     assert (None if metric is None else (metric.name, metric.mode)) == best
