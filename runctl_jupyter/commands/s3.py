@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runctl_jupyter.commands.parameters import S3_URI, json_option
 from runctl_jupyter.commands.request import Request, pass_request
+from runctl_jupyter.commands.s3_options import (
+    access_options,
+    interruptible,
+    options_of,
+    selection_options,
+    writing_options,
+)
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Listing, StorageObject, Transfer
@@ -32,19 +39,66 @@ def list_objects(request: Request, uri: str, recursive: bool) -> Listing[Storage
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("uri", metavar="URI", type=S3_URI)
 @click.option("--recursive", "-r", is_flag=True, help="A folder with everything in it.")
+@click.option("--no-clobber", "-n", is_flag=True, help="Leave alone what is there already.")
+@selection_options
+@writing_options
+@access_options
 @json_option
 @pass_request
-def upload(request: Request, source: str, uri: str, recursive: bool) -> Transfer:
+def upload(
+    request: Request,
+    /,
+    source: str,
+    uri: str,
+    *,
+    recursive: bool,
+    no_clobber: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **options: Any,
+) -> Transfer:
     """Upload the file or folder SRC to an s3:// URI."""
-    return request.runctl().storage.upload(source, uri, recursive=recursive)
+    with interruptible("Run it again for the rest: s3 sync moves only what is missing."):
+        return request.runctl().storage.upload(
+            source,
+            uri,
+            recursive=recursive,
+            no_clobber=no_clobber,
+            include=include,
+            exclude=exclude,
+            options=options_of(options),
+        )
 
 
 @s3.command()
 @click.argument("uri", metavar="URI", type=S3_URI)
 @click.argument("destination", metavar="DST", type=click.Path())
 @click.option("--recursive", "-r", is_flag=True, help="Everything under the URI.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the content with S3's checksum, only the size.")
+@selection_options
+@access_options
 @json_option
 @pass_request
-def download(request: Request, uri: str, destination: str, recursive: bool) -> Transfer:
-    """Download an s3:// URI to the file or folder DST."""
-    return request.runctl().storage.download(uri, destination, recursive=recursive)
+def download(
+    request: Request,
+    /,
+    uri: str,
+    destination: str,
+    *,
+    recursive: bool,
+    no_verify: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **options: Any,
+) -> Transfer:
+    """Download an s3:// URI to the file or folder DST. A large file that was cut goes on where it was."""
+    with interruptible("Run it again: large files go on where they were; s3 sync moves only what is missing."):
+        return request.runctl().storage.download(
+            uri,
+            destination,
+            recursive=recursive,
+            verify=not no_verify,
+            include=include,
+            exclude=exclude,
+            options=options_of(options),
+        )

@@ -91,6 +91,8 @@ def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
     rate = f", {size_text(transfer.bytes / transfer.seconds)}/s" if transfer.seconds > 0 else ""
     files = f"{transfer.files:,} file{'s' if transfer.files != 1 else ''}"
     facts = [("from", transfer.source), ("to", transfer.destination), ("took", f"{transfer.seconds:.1f} s{rate}")]
+    if transfer.skipped:
+        facts.append(("left alone", f"{transfer.skipped:,} that were there already"))
     return f"Moved {files}, {size_text(transfer.bytes)}", facts, ""
 
 

@@ -156,6 +156,8 @@ class Transfer(Value):
     files: int
     bytes: int
     seconds: float
+    skipped: int = 0
+    """Files that were left alone because something is there already."""
 
 
 @dataclass(frozen=True)
