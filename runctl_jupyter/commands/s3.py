@@ -1,4 +1,4 @@
-"""Object storage: `s3 list`, `s3 upload`, `s3 download`."""
+"""Object storage: the verbs of `s3`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runctl_jupyter.commands.parameters import S3_URI, json_option
+from runctl_jupyter.commands.parameters import S3_OR_PATH, S3_URI, json_option
 from runctl_jupyter.commands.request import Request, pass_request
 from runctl_jupyter.commands.s3_options import (
     access_options,
@@ -17,7 +17,7 @@ from runctl_jupyter.commands.s3_options import (
 )
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration import Listing, StorageObject, Transfer
+    from runctl_jupyter.orchestration import Listing, StorageObject, SyncReport, Transfer
 
 
 @click.group()
@@ -97,6 +97,44 @@ def download(
             uri,
             destination,
             recursive=recursive,
+            verify=not no_verify,
+            include=include,
+            exclude=exclude,
+            options=options_of(options),
+        )
+
+
+@s3.command()
+@click.argument("source", metavar="SRC", type=S3_OR_PATH)
+@click.argument("destination", metavar="DST", type=S3_OR_PATH)
+@click.option("--delete", is_flag=True, help="Remove from DST what SRC does not have.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--no-verify", is_flag=True, help="Do not compare downloads with S3's checksum, only the size.")
+@selection_options
+@writing_options
+@access_options
+@json_option
+@pass_request
+def sync(
+    request: Request,
+    /,
+    source: str,
+    destination: str,
+    *,
+    delete: bool,
+    dry_run: bool,
+    no_verify: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **options: Any,
+) -> SyncReport:
+    """Make DST like SRC, a folder and an s3:// URI in either order. Moves only what differs in content."""
+    with interruptible("Run it again: it goes on with what is missing."):
+        return request.runctl().storage.sync(
+            source,
+            destination,
+            delete=delete,
+            dry_run=dry_run,
             verify=not no_verify,
             include=include,
             exclude=exclude,

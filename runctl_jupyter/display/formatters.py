@@ -19,6 +19,7 @@ VALUES = (
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),
     (_MODEL, "Transfer"),
+    (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -16,13 +16,15 @@ from runctl_jupyter.display.style import facts_html, facts_text, table_html
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
+from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, SyncReport, Transfer
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
 Facts = list[tuple[str, str]]
 V = TypeVar("V")
 
+_NAMES = 20
+"""Names of files that a sync shows of each kind."""
 _ROWS = 200
 """Rows of a table in a notebook; a listing of thousands would weigh it down for ever."""
 
@@ -96,12 +98,27 @@ def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
     return f"Moved {files}, {size_text(transfer.bytes)}", facts, ""
 
 
+def _sync(report: SyncReport) -> tuple[str, Facts, str]:
+    deeds = [("uploaded", report.uploaded), ("downloaded", report.downloaded), ("deleted", report.deleted)]
+    counts = [f"{len(names):,} {deed}" for deed, names in deeds if names]
+    title = f"{', '.join(counts) or 'Nothing to do'}, {report.unchanged:,} unchanged"
+    rate = f", {size_text(report.bytes / report.seconds)}/s" if report.seconds > 0 and not report.dry_run else ""
+    facts = [("from", report.source), ("to", report.destination)]
+    facts.append(("bytes", f"{size_text(report.bytes)} in {report.seconds:.1f} s{rate}"))
+    for deed, names in deeds:
+        facts += [(deed, name) for name in names[:_NAMES]]
+        if len(names) > _NAMES:
+            facts.append((deed, f"… and {len(names) - _NAMES:,} more; --json names them all"))
+    return f"Would do: {title}" if report.dry_run else title, facts, ""
+
+
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     Instance: _instance,
     LaunchPlan: _plan,
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,
     Transfer: _transfer,
+    SyncReport: _sync,
 }
 
 

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         LaunchPlan,
         StatusReport,
         StorageObject,
+        SyncReport,
         Transfer,
     )
     from runctl_jupyter.orchestration.runctl import Runctl
+    from runctl_jupyter.orchestration.storage.options import S3Options
     from runctl_jupyter.orchestration.storage.storage import Storage
     from runctl_jupyter.run_record import JobState
 
@@ -44,8 +46,9 @@ _HOMES = {
     "jobs.log": ("Log",),
     "jobs.provenance": ("JobProvenance",),
     "listing": ("Column", "Listing", "text_table"),
-    "model": ("Checkpoint", "Instance", "LaunchPlan", "StatusReport", "StorageObject", "Transfer"),
+    "model": ("Checkpoint", "Instance", "LaunchPlan", "StatusReport", "StorageObject", "SyncReport", "Transfer"),
     "runctl": ("Runctl",),
+    "storage.options": ("S3Options",),
     "storage.storage": ("Storage",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
@@ -67,10 +70,12 @@ __all__ = [
     "Log",
     "Runctl",
     "RunctlError",
+    "S3Options",
     "Settings",
     "StatusReport",
     "Storage",
     "StorageObject",
+    "SyncReport",
     "Transfer",
     "errors",
     "parse_duration",

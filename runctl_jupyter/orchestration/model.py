@@ -161,6 +161,24 @@ class Transfer(Value):
 
 
 @dataclass(frozen=True)
+class SyncReport(Value):
+    """What a sync did, or would do."""
+
+    source: str
+    destination: str
+    uploaded: Sequence[str]
+    """Names relative to the folder and the prefix."""
+    downloaded: Sequence[str]
+    deleted: Sequence[str]
+    """At the destination."""
+    unchanged: int
+    bytes: int
+    """Moved, or to be moved."""
+    seconds: float
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
 class StatusReport(Value):
     """Where you are: target, identity, machines, money."""
 

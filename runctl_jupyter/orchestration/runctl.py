@@ -148,10 +148,11 @@ class Runctl:
     @cached_property
     def storage(self) -> Storage:
         """Objects in S3."""
+        memory = _cache_dir() / "s3-sync"
         if isinstance(self._record.store, ListableFolder):
-            return Storage(self._bucket, FolderObjects(self._record.store))
+            return Storage(self._bucket, FolderObjects(self._record.store), memory)
         objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
-        return Storage(self._bucket, objects)
+        return Storage(self._bucket, objects, memory)
 
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""

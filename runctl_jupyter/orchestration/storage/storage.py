@@ -9,13 +9,15 @@ from pathlib import Path
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, ObjectMissing
 from runctl_jupyter.orchestration.listing import Column, Listing
-from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, Transfer
+from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, SyncReport, Transfer
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.crew import OnProgress
 from runctl_jupyter.orchestration.storage.explained import storage_errors
 from runctl_jupyter.orchestration.storage.names import Selection, landing_places, local_file, local_files
 from runctl_jupyter.orchestration.storage.objects import MOST_IN_PAGE, Objects
 from runctl_jupyter.orchestration.storage.options import S3Options
+from runctl_jupyter.orchestration.storage.sync import FolderSync
+from runctl_jupyter.orchestration.storage.sync_memory import SyncMemory
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
 from runctl_jupyter.orchestration.storage.uris import S3Uri
@@ -45,10 +47,12 @@ class Storage:
         Returns the store of a bucket.
     objects
         What pages and previews are read from.
+    memory_dir
+        Folder for what syncs remember.
     """
 
-    def __init__(self, open_bucket: Open, objects: Objects) -> None:
-        self._open, self._objects = open_bucket, objects
+    def __init__(self, open_bucket: Open, objects: Objects, memory_dir: Path) -> None:
+        self._open, self._objects, self._memory_dir = open_bucket, objects, memory_dir
 
     def list(self, uri: str, *, recursive: bool = False) -> Listing[StorageObject]:
         """List the objects under an ``s3://`` address, one level unless `recursive`.
@@ -255,6 +259,65 @@ class Storage:
         fetch(store, places, verify=verify, on_progress=on_progress)
         moved = sum(each.size for each in places.values())
         return Transfer(str(address), str(target), len(places), moved, round(time.monotonic() - started, 3))
+
+    def sync(
+        self,
+        source: str | Path,
+        destination: str | Path,
+        *,
+        delete: bool = False,
+        dry_run: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        verify: bool = True,
+        options: S3Options = _PLAIN,
+        on_progress: OnProgress | None = None,
+    ) -> SyncReport:
+        """Make `destination` like `source`: one is a folder, the other an ``s3://`` prefix. Moves only what differs.
+
+        Parameters
+        ----------
+        delete
+            Remove from the destination what the source does not have.
+        dry_run
+            Only say what would be done.
+        include, exclude
+            Patterns as in ``.gitignore``; what they leave out is neither moved nor removed.
+        verify, options, on_progress
+            As of `download` and `upload`.
+
+        Raises
+        ------
+        InvalidRequest
+            Not one folder and one address, or names that one of the two cannot hold.
+        ObjectChanged, StorageUnavailable
+            As of `download` and `upload`.
+        """
+        up = str(destination).startswith("s3://")
+        if up == str(source).startswith("s3://"):
+            raise InvalidRequest("A sync is between a folder and S3.", "Give one folder and one s3:// address.")
+        started = time.monotonic()
+        address = S3Uri.parse(str(destination if up else source))
+        folder = Path(source if up else destination).expanduser()
+        prefix = as_prefix(address.key)
+        store = self._open(address.bucket, options)
+        memory = SyncMemory(self._memory_dir, folder, f"{options.endpoint_url} {store.uri_of(prefix)}")
+        pair = FolderSync(store, prefix, folder, Selection(include, exclude), memory)
+        if up:
+            done = pair.upload(delete=delete, dry_run=dry_run, on_progress=on_progress)
+        else:
+            done = pair.download(delete=delete, dry_run=dry_run, verify=verify, on_progress=on_progress)
+        return SyncReport(
+            source=str(source),
+            destination=str(destination),
+            uploaded=list(done.moved) if up else [],
+            downloaded=[] if up else list(done.moved),
+            deleted=list(done.deleted),
+            unchanged=done.unchanged,
+            bytes=sum(done.moved.values()),
+            seconds=round(time.monotonic() - started, 3),
+            dry_run=dry_run,
+        )
 
 
 def _explained(pieces: Iterator[bytes]) -> Iterator[bytes]:

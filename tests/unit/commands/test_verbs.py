@@ -117,6 +117,11 @@ def test_flags_of_transfers(asked: dict[str, Any]) -> None:
     assert down["verify"] is False
     assert down["options"] == S3Options(request_payer=True, endpoint_url="http://h:1")
 
+    run("s3 sync d s3://b/p --delete --dry-run --exclude *.log")
+    verb, args, flags = asked["storage"].calls[-1]
+    assert (verb, args) == ("sync", ("d", "s3://b/p"))
+    assert (flags["delete"], flags["dry_run"], flags["exclude"]) == (True, True, ("*.log",))
+
 
 def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
     for line in (
