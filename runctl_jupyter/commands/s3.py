@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runctl_jupyter.commands.parameters import S3_OR_PATH, S3_URI, json_option
+from runctl_jupyter.commands.parameters import DURATION, S3_OR_PATH, S3_URI, json_option
 from runctl_jupyter.commands.request import Request, pass_request
+from runctl_jupyter.commands.s3_lines import EventLines, ObjectLines
 from runctl_jupyter.commands.s3_options import (
     access_options,
     interruptible,
@@ -28,11 +29,20 @@ def s3() -> None:
 @s3.command("list")
 @click.argument("uri", metavar="URI", type=S3_URI)
 @click.option("--recursive", "-r", is_flag=True, help="Everything below, not only one level.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="So many at most.")
+@access_options
 @json_option
 @pass_request
-def list_objects(request: Request, uri: str, recursive: bool) -> Listing[StorageObject]:
+def list_objects(
+    request: Request, /, uri: str, *, recursive: bool, limit: int | None, **options: Any
+) -> Listing[StorageObject] | ObjectLines:
     """List what lies under an s3:// URI."""
-    return request.runctl().storage.list(uri, recursive=recursive)
+    storage, access = request.runctl().storage, options_of(options)
+    if request.door.kind == "notebook":
+        return storage.list(uri, recursive=recursive, limit=limit, options=access)
+    rows = storage.scan(uri, recursive=recursive, limit=limit, options=access)
+    empty = f"Nothing under {uri}. Put something there: {request.door.prompt} s3 upload FILE {uri}"
+    return ObjectLines(rows, empty, as_json=request.as_json)
 
 
 @s3.command()
@@ -140,3 +150,32 @@ def sync(
             exclude=exclude,
             options=options_of(options),
         )
+
+
+@s3.command()
+@click.argument("uri", metavar="URI", type=S3_URI)
+@click.option("--interval", metavar="D", type=DURATION, default="5s", show_default=True, help="Between two listings.")
+@selection_options
+@access_options
+@json_option
+@pass_request
+def watch(
+    request: Request,
+    /,
+    uri: str,
+    *,
+    interval: float,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    **options: Any,
+) -> EventLines:
+    """Say what is added, changed and removed under an s3:// URI, until Ctrl-C. With --json a document each."""
+    events = request.runctl().storage.watch(
+        uri,
+        interval=interval,
+        include=include,
+        exclude=exclude,
+        options=options_of(options),
+        on_trouble=lambda text: click.echo(f"runctl: {text}", err=True),
+    )
+    return EventLines(events, as_json=request.as_json)

@@ -105,6 +105,18 @@ class StorageObject(Value):
 
 
 @dataclass(frozen=True)
+class ObjectEvent(Value):
+    """Something that has happened to an object."""
+
+    kind: Literal["added", "changed", "removed"]
+    uri: str
+    key: str
+    size: int
+    """Of the object as it is now, or was before it was removed."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
 class PrefixEntry(Value):
     """A level below, in a page of objects."""
 

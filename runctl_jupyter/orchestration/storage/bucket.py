@@ -22,7 +22,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
-from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.listed import ListedObject, level_of
 from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.s3_faults import (
     BEYOND_THE_END,
@@ -222,7 +222,10 @@ class BucketStore:
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix` (ends in ``/`` or is empty): names of sub-prefixes, and objects."""
         with self._errors(prefix):
-            found = obstore.list_with_delimiter(self._store, prefix or None)
+            try:
+                found = obstore.list_with_delimiter(self._store, prefix or None)
+            except InvalidPathError:
+                return level_of(prefix, self.walk(prefix))
         below = [p.rstrip("/").rsplit("/", 1)[-1] for p in found["common_prefixes"]]
         return below, [_listed(meta) for meta in found["objects"]]
 

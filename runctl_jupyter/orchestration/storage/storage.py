@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, ObjectMissing
@@ -12,15 +13,17 @@ from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, SyncReport, Transfer
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.crew import OnProgress
-from runctl_jupyter.orchestration.storage.explained import storage_errors
+from runctl_jupyter.orchestration.storage.explained import explained, storage_errors
 from runctl_jupyter.orchestration.storage.names import Selection, landing_places, local_file, local_files
 from runctl_jupyter.orchestration.storage.objects import MOST_IN_PAGE, Objects
 from runctl_jupyter.orchestration.storage.options import S3Options
+from runctl_jupyter.orchestration.storage.scan import everything, one_level
 from runctl_jupyter.orchestration.storage.sync import FolderSync
 from runctl_jupyter.orchestration.storage.sync_memory import SyncMemory
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
 from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.orchestration.storage.watch import Watch
 from runctl_jupyter.orchestration.units import age_text, size_text
 
 __all__ = ["ObjectStream", "Open", "Storage", "as_prefix", "storage_errors"]
@@ -54,8 +57,10 @@ class Storage:
     def __init__(self, open_bucket: Open, objects: Objects, memory_dir: Path) -> None:
         self._open, self._objects, self._memory_dir = open_bucket, objects, memory_dir
 
-    def list(self, uri: str, *, recursive: bool = False) -> Listing[StorageObject]:
-        """List the objects under an ``s3://`` address, one level unless `recursive`.
+    def list(
+        self, uri: str, *, recursive: bool = False, limit: int | None = None, options: S3Options = _PLAIN
+    ) -> Listing[StorageObject]:
+        """List the objects under an ``s3://`` address, one level unless `recursive`, `limit` of them at most.
 
         Raises
         ------
@@ -64,19 +69,54 @@ class Storage:
         StorageUnavailable
             The bucket is missing or not ours.
         """
+        rows = list(self.scan(uri, recursive=recursive, limit=limit, options=options))
+        to_do = f"Put something there: runctl s3 upload FILE {uri}"
+        return Listing(rows, _COLUMNS, f"Nothing under {S3Uri.parse(uri)}. {to_do}")
+
+    def scan(
+        self, uri: str, *, recursive: bool = False, limit: int | None = None, options: S3Options = _PLAIN
+    ) -> Iterator[StorageObject]:
+        """Yield what `list` lists, as it comes: a bucket may hold more than memory does.
+
+        Raises
+        ------
+        InvalidRequest, StorageUnavailable
+            As of `list`; the second also on the way.
+        """
         address = S3Uri.parse(uri)
-        store = self._open(address.bucket, _PLAIN)
-        rows: list[StorageObject] = []
-        with storage_errors():
-            if recursive:
-                found = list(store.walk(as_prefix(address.key)))
-            else:
-                below, found = store.children(as_prefix(address.key))
-                parent = as_prefix(address.key)
-                keys = [f"{parent}{name}/" for name in below]
-                rows += [StorageObject(f"s3://{address.bucket}/{k}", k, None, None, is_prefix=True) for k in keys]
-        rows += [StorageObject(f"s3://{address.bucket}/{e.key}", e.key, e.size, e.last_modified) for e in found]
-        return Listing(rows, _COLUMNS, f"Nothing under {address}. Put something there: runctl s3 upload FILE {address}")
+        store, prefix = self._open(address.bucket, options), as_prefix(address.key)
+        found = everything(store, prefix) if recursive else one_level(store, prefix)
+        return explained(islice(found, limit))
+
+    def watch(
+        self,
+        uri: str,
+        *,
+        interval: float = 5.0,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        options: S3Options = _PLAIN,
+        on_trouble: Callable[[str], object] | None = None,
+    ) -> Watch:
+        """Return what happens under an ``s3://`` address from now on, for ``for`` and for ``async for``.
+
+        Parameters
+        ----------
+        interval
+            Seconds between two listings; a thousand keys are one request.
+        include, exclude
+            Patterns as in ``.gitignore``, of keys relative to the prefix.
+        on_trouble
+            Told when S3 cannot be reached for a while; the watch goes on.
+
+        Raises
+        ------
+        InvalidRequest, StorageUnavailable
+            The address is wrong, or cannot be listed.
+        """
+        address = S3Uri.parse(uri)
+        store = self._open(address.bucket, options)
+        return Watch(store, as_prefix(address.key), Selection(include, exclude), interval, on_trouble)
 
     def page(self, uri: str, token: str | None = None, prefix_filter: str = "", limit: int = 200) -> ObjectPage:
         """Return one level under an address, a page of it: one request, however much there is.
@@ -135,7 +175,7 @@ class Storage:
             raise InvalidRequest(f"{address} names a folder.", "Read its objects one by one.")
         with storage_errors():
             size, pieces = self._open(address.bucket, _PLAIN).stream(address.key)
-        return ObjectStream(size, _explained(pieces))
+        return ObjectStream(size, explained(pieces))
 
     def upload(
         self,
@@ -318,11 +358,6 @@ class Storage:
             seconds=round(time.monotonic() - started, 3),
             dry_run=dry_run,
         )
-
-
-def _explained(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    with storage_errors():
-        yield from pieces
 
 
 def as_prefix(key: str) -> str:

@@ -132,8 +132,8 @@ def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
     said = [(verb, args, {k: v for k, v in flags.items() if v}) for verb, args, flags in asked["storage"].calls]
     nothing = {"options": S3Options()}
     assert said == [
-        ("list", ("s3://b/p",), {}),
-        ("list", ("s3://b/p",), {"recursive": True}),
+        ("scan", ("s3://b/p",), nothing),
+        ("scan", ("s3://b/p",), {"recursive": True, **nothing}),
         ("upload", ("f", "s3://b/p"), nothing),
         ("download", ("s3://b/p", "d"), {"recursive": True, "verify": True, **nothing}),
     ]
