@@ -68,7 +68,10 @@ def upload(
     **options: Any,
 ) -> Transfer:
     """Upload the file or folder SRC to an s3:// URI."""
-    with interruptible("Run it again for the rest: s3 sync moves only what is missing."):
+    with (
+        interruptible("Run it again for the rest: s3 sync moves only what is missing."),
+        request.progress("uploading") as on_progress,
+    ):
         return request.runctl().storage.upload(
             source,
             uri,
@@ -77,6 +80,7 @@ def upload(
             include=include,
             exclude=exclude,
             options=options_of(options),
+            on_progress=on_progress,
         )
 
 
@@ -102,7 +106,10 @@ def download(
     **options: Any,
 ) -> Transfer:
     """Download an s3:// URI to the file or folder DST. A large file that was cut goes on where it was."""
-    with interruptible("Run it again: large files go on where they were; s3 sync moves only what is missing."):
+    with (
+        interruptible("Run it again: large files go on where they were; s3 sync moves only what is missing."),
+        request.progress("downloading") as on_progress,
+    ):
         return request.runctl().storage.download(
             uri,
             destination,
@@ -111,6 +118,7 @@ def download(
             include=include,
             exclude=exclude,
             options=options_of(options),
+            on_progress=on_progress,
         )
 
 
@@ -139,7 +147,7 @@ def sync(
     **options: Any,
 ) -> SyncReport:
     """Make DST like SRC, a folder and an s3:// URI in either order. Moves only what differs in content."""
-    with interruptible("Run it again: it goes on with what is missing."):
+    with interruptible("Run it again: it goes on with what is missing."), request.progress("syncing") as on_progress:
         return request.runctl().storage.sync(
             source,
             destination,
@@ -149,6 +157,7 @@ def sync(
             include=include,
             exclude=exclude,
             options=options_of(options),
+            on_progress=on_progress,
         )
 
 
