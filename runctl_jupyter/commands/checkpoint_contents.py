@@ -8,6 +8,7 @@ import click
 
 from runctl_jupyter.commands.parameters import JOB, S3_URI, json_option
 from runctl_jupyter.commands.request import Request, pass_request
+from runctl_jupyter.commands.s3_options import interruptible
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -58,7 +59,8 @@ def diff(request: Request, a: str, b: str, structure: bool) -> CheckpointDiff:
 
     Each is a JOB (its newest), JOB/NAME, an s3:// URI or a path; their formats may differ.
     """
-    return request.runctl().checkpoints.diff(a, b, values=not structure)
+    with request.progress("comparing") as on_progress:
+        return request.runctl().checkpoints.diff(a, b, values=not structure, on_progress=on_progress)
 
 
 @click.command()
@@ -68,4 +70,8 @@ def diff(request: Request, a: str, b: str, structure: bool) -> CheckpointDiff:
 @pass_request
 def download(request: Request, source: str, destination: str) -> Transfer:
     """Bring a checkpoint into the folder DST (default: here), and verify it."""
-    return request.runctl().checkpoints.download(source, destination)
+    with (
+        interruptible("Run it again: large files go on where they were."),
+        request.progress("downloading") as on_progress,
+    ):
+        return request.runctl().checkpoints.download(source, destination, on_progress=on_progress)

@@ -22,6 +22,7 @@ VALUES = (
     ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
     ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
     (_MODEL, "PruneReport"),
+    (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -22,12 +22,23 @@ from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, PruneReport, StatusReport, Transfer
+from runctl_jupyter.orchestration.model import (
+    Checkpoint,
+    Instance,
+    LaunchPlan,
+    PruneReport,
+    StatusReport,
+    SyncReport,
+    Transfer,
+)
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
 Facts = list[tuple[str, str]]
 V = TypeVar("V")
+
+_NAMES = 20
+"""Names of files that a sync shows of each kind."""
 
 
 def _instance(instance: Instance) -> tuple[str, Facts, str]:
@@ -98,7 +109,23 @@ def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
     rate = f", {size_text(transfer.bytes / transfer.seconds)}/s" if transfer.seconds > 0 else ""
     files = f"{transfer.files:,} file{'s' if transfer.files != 1 else ''}"
     facts = [("from", transfer.source), ("to", transfer.destination), ("took", f"{transfer.seconds:.1f} s{rate}")]
+    if transfer.skipped:
+        facts.append(("left alone", f"{transfer.skipped:,} that were there already"))
     return f"Moved {files}, {size_text(transfer.bytes)}", facts, ""
+
+
+def _sync(report: SyncReport) -> tuple[str, Facts, str]:
+    deeds = [("uploaded", report.uploaded), ("downloaded", report.downloaded), ("deleted", report.deleted)]
+    counts = [f"{len(names):,} {deed}" for deed, names in deeds if names]
+    title = f"{', '.join(counts) or 'Nothing to do'}, {report.unchanged:,} unchanged"
+    rate = f", {size_text(report.bytes / report.seconds)}/s" if report.seconds > 0 and not report.dry_run else ""
+    facts = [("from", report.source), ("to", report.destination)]
+    facts.append(("bytes", f"{size_text(report.bytes)} in {report.seconds:.1f} s{rate}"))
+    for deed, names in deeds:
+        facts += [(deed, name) for name in names[:_NAMES]]
+        if len(names) > _NAMES:
+            facts.append((deed, f"… and {len(names) - _NAMES:,} more; --json names them all"))
+    return f"Would do: {title}" if report.dry_run else title, facts, ""
 
 
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
@@ -107,6 +134,7 @@ _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,
     Transfer: _transfer,
+    SyncReport: _sync,
 }
 
 

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
         Checkpoint,
         Instance,
         LaunchPlan,
+        ObjectEvent,
         PruneReport,
         StatusReport,
         StorageObject,
+        SyncReport,
         Transfer,
     )
     from runctl_jupyter.orchestration.runctl import Runctl
+    from runctl_jupyter.orchestration.storage.options import S3Options
     from runctl_jupyter.orchestration.storage.storage import Storage
     from runctl_jupyter.run_record import JobState
 
@@ -49,8 +52,19 @@ _HOMES = {
     "jobs.log": ("Log",),
     "jobs.provenance": ("JobProvenance",),
     "listing": ("Column", "Listing", "text_table"),
-    "model": ("Checkpoint", "Instance", "LaunchPlan", "PruneReport", "StatusReport", "StorageObject", "Transfer"),
+    "model": (
+        "Checkpoint",
+        "Instance",
+        "LaunchPlan",
+        "ObjectEvent",
+        "PruneReport",
+        "StatusReport",
+        "StorageObject",
+        "SyncReport",
+        "Transfer",
+    ),
     "runctl": ("Runctl",),
+    "storage.options": ("S3Options",),
     "storage.storage": ("Storage",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
@@ -72,13 +86,16 @@ __all__ = [
     "LaunchPlan",
     "Listing",
     "Log",
+    "ObjectEvent",
     "PruneReport",
     "Runctl",
     "RunctlError",
+    "S3Options",
     "Settings",
     "StatusReport",
     "Storage",
     "StorageObject",
+    "SyncReport",
     "TensorInfo",
     "Transfer",
     "errors",

@@ -142,6 +142,18 @@ class StorageObject(Value):
 
 
 @dataclass(frozen=True)
+class ObjectEvent(Value):
+    """Something that has happened to an object."""
+
+    kind: Literal["added", "changed", "removed"]
+    uri: str
+    key: str
+    size: int
+    """Of the object as it is now, or was before it was removed."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
 class PrefixEntry(Value):
     """A level below, in a page of objects."""
 
@@ -193,6 +205,26 @@ class Transfer(Value):
     files: int
     bytes: int
     seconds: float
+    skipped: int = 0
+    """Files that were left alone because something is there already."""
+
+
+@dataclass(frozen=True)
+class SyncReport(Value):
+    """What a sync did, or would do."""
+
+    source: str
+    destination: str
+    uploaded: Sequence[str]
+    """Names relative to the folder and the prefix."""
+    downloaded: Sequence[str]
+    deleted: Sequence[str]
+    """At the destination."""
+    unchanged: int
+    bytes: int
+    """Moved, or to be moved."""
+    seconds: float
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from runctl_jupyter.orchestration.places import place_id, remember
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
+from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.storage import Storage
 from runctl_jupyter.orchestration.storage.stores import bucket_store, record_store
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
@@ -147,7 +148,7 @@ class Runctl:
             Sources(
                 lambda: self._record,
                 lambda ref: self.jobs.get(ref).id,
-                self._bucket,
+                self._below,
                 JobRecord,
                 record_in_s3=self.settings.target != "local",
                 cwd=self.cwd,
@@ -158,9 +159,11 @@ class Runctl:
     @cached_property
     def storage(self) -> Storage:
         """Objects in S3."""
+        memory = _cache_dir() / "s3-sync"
         if isinstance(self._record.store, ListableFolder):
-            return Storage(self._bucket, FolderObjects(self._record.store))
-        return Storage(self._bucket, BucketObjects(self._bucket, S3(self._session).page))
+            return Storage(self._bucket, FolderObjects(self._record.store), memory)
+        objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
+        return Storage(self._bucket, objects, memory)
 
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""
@@ -243,8 +246,12 @@ class Runctl:
             raise TypeError("a record of EC2 jobs lies in a bucket")
         return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
 
-    def _bucket(self, bucket: str, prefix: str = "") -> BucketStore:
-        return bucket_store(self._session, bucket, prefix)
+    def _bucket(self, name: str, options: S3Options) -> BucketStore:
+        plain = S3(self._session, endpoint=options.endpoint_url, request_payer=options.request_payer)
+        return bucket_store(self._session, name, options=options, plain=plain, patient=True)
+
+    def _below(self, bucket: str, prefix: str = "") -> BucketStore:
+        return bucket_store(self._session, bucket, prefix, plain=S3(self._session), patient=True)
 
 
 def _data_dir() -> Path:

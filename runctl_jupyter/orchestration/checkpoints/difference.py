@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, Insi
 from runctl_jupyter.orchestration.contents.model import ITEM_BYTES, Tensor, shape_text
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import Value
+from runctl_jupyter.orchestration.storage.crew import OnProgress, Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,6 @@ _PIECE = 512 << 10
 """Elements of a tensor that are compared at once: 4 MB as 64-bit floats, of each of the two."""
 _PARALLEL = 6
 """Pieces that are read at the same time; with their sums some 100 MB."""
-
-Advance = Callable[[int, int], None]
-"""Called with the elements compared so far, and those in all."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,15 @@ class _Sums:
         self.equal = self.equal and other.equal
 
 
-def difference(a: Inside, b: Inside, *, values: bool = True, advance: Advance | None = None) -> CheckpointDiff:
+def difference(a: Inside, b: Inside, *, values: bool = True, on_progress: OnProgress | None = None) -> CheckpointDiff:
     """Compare two checkpoints.
 
     Parameters
     ----------
     values
         Whether values are read; else names, types and shapes only.
-    advance
-        Told how far it is.
+    on_progress
+        Told how far it is, in bytes of both.
 
     Raises
     ------
@@ -106,7 +104,7 @@ def difference(a: Inside, b: Inside, *, values: bool = True, advance: Advance | 
     left, right = a.tensors_by_name(), b.tensors_by_name()
     both = [(tensor, right[name]) for name, tensor in left.items() if name in right]
     compared = [pair for pair in both if values and _comparable(*pair)]
-    sums = _compare_all(compared, advance)
+    sums = _compare_all(compared, on_progress)
     changed = [row for x, y in both if (row := _changed(x, y, sums.get(x.name), values=values)) is not None]
     model = [sums[x.name] for x, _ in compared if x.part == "model"]
     change = math.sqrt(math.fsum(each.change for each in model))
@@ -154,14 +152,14 @@ def _changed(x: Tensor, y: Tensor, sums: _Sums | None, *, values: bool) -> Tenso
     return TensorDifference(x.name, "not compared", x.part, *kinds) if values else None
 
 
-def _compare_all(pairs: Sequence[tuple[Tensor, Tensor]], advance: Advance | None) -> dict[str, _Sums]:
-    total, done = sum(x.elements for x, _ in pairs), 0
+def _compare_all(pairs: Sequence[tuple[Tensor, Tensor]], on_progress: OnProgress | None) -> dict[str, _Sums]:
+    total, done = sum(_bytes(x, y, x.elements) for x, y in pairs), 0
     sums = {x.name: _Sums() for x, _ in pairs}
-    for name, elements, found in _side_by_side(pairs):
+    for name, size, found in _side_by_side(pairs):
         sums[name].add(found)
-        done += elements
-        if advance is not None:
-            advance(done, total)
+        done += size
+        if on_progress is not None:
+            on_progress(Progress(0, 1, done, total))
     return sums
 
 
@@ -173,12 +171,16 @@ def _side_by_side(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[str,
     with ThreadPoolExecutor(_PARALLEL) as pool:
         waiting: deque[tuple[str, int, Future[_Sums]]] = deque()
         for x, y, start, stop in pieces:
-            waiting.append((x.name, stop - start, pool.submit(_compare, x, y, start, stop)))
+            waiting.append((x.name, _bytes(x, y, stop - start), pool.submit(_compare, x, y, start, stop)))
             if len(waiting) > _PARALLEL:
-                name, elements, found = waiting.popleft()
-                yield name, elements, found.result()
-        for name, elements, found in waiting:
-            yield name, elements, found.result()
+                name, size, found = waiting.popleft()
+                yield name, size, found.result()
+        for name, size, found in waiting:
+            yield name, size, found.result()
+
+
+def _bytes(x: Tensor, y: Tensor, elements: int) -> int:
+    return elements * (ITEM_BYTES[x.dtype] + ITEM_BYTES[y.dtype])
 
 
 def _compare(x: Tensor, y: Tensor, start: int, stop: int) -> _Sums:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from runctl_jupyter.orchestration.checkpoints.arrays import array_of, arrays_of
-from runctl_jupyter.orchestration.checkpoints.difference import Advance, CheckpointDiff, difference
+from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff, difference
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, info_of, look_inside
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest
 from runctl_jupyter.orchestration.model import Preview, Transfer
 from runctl_jupyter.orchestration.storage.preview import tensors_preview
-from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.orchestration.storage.transfers import bring
 from runctl_jupyter.orchestration.units import size_text
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
     from runctl_jupyter.orchestration.checkpoints.located import Located, Locator, Source
     from runctl_jupyter.orchestration.contents.model import Tensor
-
-Moved = Callable[[int, int, int], None]
-"""Called with files done, files in all, bytes moved so far."""
+    from runctl_jupyter.orchestration.storage.crew import OnProgress
 
 
 class Looking:
@@ -72,15 +70,17 @@ class Looking:
         facts = [("size", size_text(located.size)), ("files", f"{len(located.files.sizes):,}")]
         return tensors_preview(located.uri, located.size, inside.contents, facts)
 
-    def diff(self, a: Source, b: Source, *, values: bool = True, advance: Advance | None = None) -> CheckpointDiff:
+    def diff(
+        self, a: Source, b: Source, *, values: bool = True, on_progress: OnProgress | None = None
+    ) -> CheckpointDiff:
         """Compare two checkpoints, of whatever formats: structure, and the norm of each tensor's change.
 
         Parameters
         ----------
         values
             Whether values are read, piece by piece; else names, types and shapes only.
-        advance
-            Called with the elements compared so far, and those in all.
+        on_progress
+            Told how far it is, in bytes of both.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Looking:
             See `info`.
         """
         left, right = (look_inside(self._locator.locate(source)) for source in (a, b))
-        return difference(left, right, values=values, advance=advance)
+        return difference(left, right, values=values, on_progress=on_progress)
 
     def tensor(self, source: Source, name: str) -> np.ndarray[Any, Any]:
         """Return one tensor's values; of a tensor that lies in one piece, with one range read.
@@ -142,11 +142,11 @@ class Looking:
         found = arrays_of(wanted)
         return found if framework == "numpy" else {name: _as_torch(array) for name, array in found.items()}
 
-    def download(self, source: Source, destination: str | Path, *, on_progress: Moved | None = None) -> Transfer:
+    def download(self, source: Source, destination: str | Path, *, on_progress: OnProgress | None = None) -> Transfer:
         """Bring a checkpoint's files into a folder, under the name it has, and verify them.
 
-        What an earlier download has brought of it is not brought again. Of a job's checkpoint each file's SHA-256 is
-        compared with the one at saving, of any other its size.
+        A large file that was cut goes on where it was. Of a job's checkpoint each file's SHA-256 is compared with the
+        one at saving, of any other what S3 says of it.
 
         Raises
         ------
@@ -159,28 +159,27 @@ class Looking:
         folder = Path(destination).expanduser()
         single = located.files.single
         target = folder if single is not None else folder / Path(located.name).name
-        started, moved = time.monotonic(), 0
-        names = sorted(located.files.sizes)
-        for count, name in enumerate(names, 1):
-            moved += _fetch(located, name, target.joinpath(*name.split("/")))
-            if on_progress is not None:
-                on_progress(count, len(names), moved)
+        started = time.monotonic()
+        paths = {name: target.joinpath(*name.split("/")) for name in sorted(located.files.sizes)}
+        bring(
+            located.store,
+            {str(path): located.prefix + name for name, path in paths.items()},
+            on_progress=on_progress,
+        )
+        for name, path in paths.items():
+            _verify(located, name, path)
         took = round(time.monotonic() - started, 3)
-        return Transfer(located.uri, str(target / single if single else target), len(names), moved, took)
+        return Transfer(located.uri, str(target / single if single else target), len(paths), located.size, took)
 
 
-def _fetch(located: Located, name: str, path: Path) -> int:
-    with storage_errors():
-        size = located.store.get_file(located.prefix + name, path)
-    expected = located.files.sizes[name]
+def _verify(located: Located, name: str, path: Path) -> None:
     digest = next((f.sha256 for f in located.manifest.files if f.path == name), None) if located.manifest else None
-    if size != expected or (digest is not None and _sha256(path) != digest):
+    if path.stat().st_size != located.files.sizes[name] or (digest is not None and _sha256(path) != digest):
         path.unlink()
         raise CheckpointUnreadable(
             f"{located.store.uri_of(located.prefix + name)} is not as it was saved.",
             "It was damaged or replaced: take another, `runctl checkpoints list` names them.",
         )
-    return size
 
 
 def _sha256(path: Path) -> str:

@@ -28,7 +28,7 @@ def test_verbs(local: Runctl) -> None:
     assert {"use", "create", "train", "checkpoints", "s3"} <= set(offered)
     assert set(offered.values()) == {"verb"}
     assert set(tab("%runctl st")) == {"status", "start", "stop"}
-    assert set(tab("%runctl s3 ")) == {"list", "upload", "download", "cleanup"}
+    assert set(tab("%runctl s3 ")) == {"list", "upload", "download", "sync", "watch", "cleanup"}
     assert set(tab("%runctl aws st")) >= {"start", "stop"}
 
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save, save_file
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.checkpoints import difference as difference_module
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
+from runctl_jupyter.orchestration.storage.crew import Progress
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.run_record import CheckpointFile, CheckpointManifest, JobKeys, LatestCheckpoint
 from tests.unit.orchestration.records import Records
@@ -208,13 +209,13 @@ def test_diff_in_pieces_is_the_diff_of_all(elements: int, piece: int, seed: int)
     pair = tuple(Tensor("w", "float32", (elements,), Memory(values)) for values in (x, y))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(difference_module, "_PIECE", piece)
-        seen: list[tuple[int, int]] = []
-        sums = _compare_all([pair], lambda *at: seen.append(at))["w"]  # type: ignore[list-item]
+        seen: list[Progress] = []
+        sums = _compare_all([pair], seen.append)["w"]  # type: ignore[list-item]
     change = y.astype(float) - x
     assert np.isclose(sums.change, change @ change)
     assert np.isclose(sums.before, x.astype(float) @ x)
     assert np.isclose(sums.largest, np.abs(change).max())
-    assert seen[-1] == (elements, elements)
+    assert seen[-1] == Progress(0, 1, 8 * elements, 8 * elements)
 
 
 def test_one_tensor_is_one_range_read(rc: Runctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,12 +271,13 @@ def test_a_file_replaced_while_it_is_read(rc: Runctl, tmp_path: Path, monkeypatc
 def test_download_is_verified(rc: Runctl, saved: Saved, tmp_path: Path) -> None:
     files = {"model.safetensors": save(weights()), "config.json": b"{}", "deep/state.bin": b"\x00" * 10}
     uri = saved.add(0, "run/checkpoint-5", files, step=5)
-    seen: list[tuple[int, int, int]] = []
-    moved = rc.checkpoints.download(JOB, tmp_path / "here", on_progress=lambda *at: seen.append(at))
+    seen: list[Progress] = []
+    moved = rc.checkpoints.download(JOB, tmp_path / "here", on_progress=seen.append)
     target = tmp_path / "here" / "checkpoint-5"
     assert (moved.files, moved.destination) == (3, str(target))
     assert {p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*") if p.is_file()} == files
-    assert seen[-1] == (3, 3, sum(map(len, files.values())))
+    size = sum(map(len, files.values()))
+    assert seen[-1] == Progress(3, 3, size, size)
     saved.store.path(f"{uri.removeprefix(saved.store.uri + '/')}deep/state.bin").write_bytes(b"\x01" * 10)
     with pytest.raises(CheckpointUnreadable, match=r"state\.bin is not as it was saved"):
         rc.checkpoints.download(JOB, tmp_path / "there")

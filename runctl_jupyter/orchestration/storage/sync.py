@@ -1,0 +1,174 @@
+"""Makes a prefix like a folder, or a folder like a prefix: moves what differs, by content and not by date.
+
+Two files are the same when their sizes are, and their content is: what S3's entity tag says of an object is compared
+with the file, and the answer is remembered until one of the two changes. A tag that says nothing (another tool's parts,
+a KMS key) leaves the dates to decide, as with other tools.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectMissing
+from runctl_jupyter.orchestration.storage.bucket import BucketStore
+from runctl_jupyter.orchestration.storage.crew import WORKERS, OnProgress, Tally, work_off
+from runctl_jupyter.orchestration.storage.downloads import file_errors
+from runctl_jupyter.orchestration.storage.explained import storage_errors
+from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.names import LocalFile, Selection, check_key, landing_places, local_file
+from runctl_jupyter.orchestration.storage.names import local_files as files_below
+from runctl_jupyter.orchestration.storage.parts import EntityTag, tag_fits
+from runctl_jupyter.orchestration.storage.sync_memory import Known, SyncMemory, known
+from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
+
+_DELETED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a sync does: names to move, names to remove, and how many are the same."""
+
+    moved: Mapping[str, int]
+    """Sizes by names."""
+    deleted: Mapping[str, int]
+    unchanged: int
+
+
+class FolderSync:
+    """A folder and a prefix that are compared.
+
+    Parameters
+    ----------
+    prefix
+        Empty, or ends in ``/``.
+    selection
+        Which names take part; others are neither moved nor removed.
+    memory
+        What was found out before.
+    """
+
+    def __init__(self, store: BucketStore, prefix: str, folder: Path, selection: Selection, memory: SyncMemory) -> None:
+        self._store, self._prefix, self._folder = store, prefix, folder
+        self._selection, self._memory = selection, memory
+        self._before = memory.load()
+        self._after: dict[str, Known] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, *, delete: bool, dry_run: bool, on_progress: OnProgress | None) -> Difference:
+        """Make the prefix like the folder.
+
+        Raises
+        ------
+        InvalidRequest
+            There is no such folder, or a name in it cannot be a key.
+        """
+        if not self._folder.is_dir():
+            raise InvalidRequest(f"There is no folder {self._folder}.", "Check the path; s3 upload takes single files.")
+        local = self._local()
+        if not local and delete:
+            raise InvalidRequest(f"There is nothing in {self._folder} to be like.", "Without --delete it does nothing.")
+        remote = below(self._store, self._prefix, self._selection)
+        for name in local:
+            check_key(self._prefix + name)
+        changed = self._changed(local, remote, lambda file, found: file.mtime_ns > _ns(found))
+        wanted = [name for name in local if name not in remote or name in changed]
+        extra = [name for name in remote if name not in local] if delete else []
+        if not dry_run:
+            files = [(local[name], self._prefix + name) for name in wanted]
+            sent = send(self._store, files, self._prefix, on_progress=on_progress)
+            self._after.update(
+                {file.name: known(file, sent.etags.get(each.key, each.etag)) for file, each in sent.sent}
+            )
+            with storage_errors():
+                for start in range(0, len(extra), _DELETED_AT_ONCE):
+                    self._store.delete([remote[name].key for name in extra[start : start + _DELETED_AT_ONCE]])
+        self._memory.save(self._after)
+        sizes = {name: local[name].size for name in wanted}
+        return Difference(sizes, {name: remote[name].size for name in extra}, len(local) - len(wanted))
+
+    def download(self, *, delete: bool, dry_run: bool, verify: bool, on_progress: OnProgress | None) -> Difference:
+        """Make the folder like the prefix.
+
+        Raises
+        ------
+        InvalidRequest
+            A key would leave the folder, or two cannot both be in it.
+        ObjectMissing
+            There is nothing under the prefix; a folder is not emptied for a slip of the pen.
+        """
+        remote = below(self._store, self._prefix, self._selection)
+        if not remote:
+            uri = self._store.uri_of(self._prefix)
+            raise ObjectMissing(f"There is nothing under {uri}.", "See what is there: runctl s3 list")
+        places = landing_places(str(self._folder), remote)
+        local = self._local() if self._folder.is_dir() else {}
+        changed = self._changed(local, remote, lambda file, found: file.mtime_ns < _ns(found))
+        wanted = [name for name in remote if name not in local or name in changed]
+        extra = [name for name in local if name not in remote] if delete else []
+        if not dry_run:
+            for name in extra:
+                self._remove(local[name])
+            fetch(self._store, {places[name]: remote[name] for name in wanted}, verify=verify, on_progress=on_progress)
+            self._after.update({name: _known_at(places[name], remote[name].etag) for name in wanted})
+        self._memory.save(self._after)
+        sizes = {name: remote[name].size for name in wanted}
+        return Difference(sizes, {name: local[name].size for name in extra}, len(remote) - len(wanted))
+
+    def _local(self) -> dict[str, LocalFile]:
+        with file_errors(str(self._folder)):
+            return {file.name: file for file in files_below(str(self._folder), self._selection)}
+
+    def _changed(
+        self,
+        local: Mapping[str, LocalFile],
+        remote: Mapping[str, ListedObject],
+        by_date: Callable[[LocalFile, ListedObject], bool],
+    ) -> set[str]:
+        """Return the names that are on both sides and differ."""
+        changed: set[str] = set()
+        unsure: list[str] = []
+        for name, file in local.items():
+            found = remote.get(name)
+            if found is None:
+                continue
+            if file.size != found.size:
+                changed.add(name)
+            elif self._before.get(name) == (fresh := known(file, found.etag)):
+                self._after[name] = fresh
+            else:
+                unsure.append(name)
+
+        def look(name: str) -> None:
+            file, found = local[name], remote[name]
+            with file_errors(file.path):
+                fits = tag_fits(file.path, file.size, EntityTag(found.etag))
+            differs = by_date(file, found) if fits is None else not fits
+            with self._lock:
+                if differs:
+                    changed.add(name)
+                else:
+                    self._after[name] = known(file, found.etag)
+
+        work_off((partial(look, name) for name in unsure), Tally(0, 0), None, WORKERS)
+        return changed
+
+    def _remove(self, file: LocalFile) -> None:
+        """Remove a file, and the folders that are empty then."""
+        with file_errors(file.path):
+            Path(file.path).unlink()
+            folder = Path(file.path).parent
+            while folder != self._folder and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
+
+
+def _ns(found: ListedObject) -> int:
+    return int(found.last_modified.timestamp() * 1e9)
+
+
+def _known_at(path: str, etag: str) -> Known:
+    return known(local_file(Path(path)), etag)
