@@ -249,6 +249,19 @@ def test_torchscript(tmp_path: Path) -> None:
     assert contents.notes[0].startswith("TorchScript")
 
 
+def test_a_module_keeps_the_name_of_its_part(tmp_path: Path) -> None:
+    class Outer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model(x)
+
+    torch.jit.trace(Outer(), torch.randn(2, 2)).save(str(tmp_path / "x.pt"))
+    assert sorted(named(look((tmp_path / "x.pt").read_bytes()))) == ["model.bias", "model.weight"]
+
+
 def test_tensors_that_are_not_in_a_dictionary() -> None:
     assert list(named(look(saved(torch.ones(2))))) == ["tensor"]
     assert list(named(look(saved([torch.ones(2), {"a": torch.ones(1)}])))) == ["0", "1.a"]
@@ -314,6 +327,26 @@ def test_of_five_gigabytes_little_is_read(tmp_path: Path) -> None:
         assert tensor.place is not None
         assert not any(tensor.place.read(start, start + 5))
         assert (files.requests - requests, files.bytes_read - bytes_read < 2000) == (1, True)
+
+
+@BOTH
+def test_of_a_model_and_its_optimizer_little_is_read(is_zip: bool) -> None:
+    model = torch.nn.Sequential(*[torch.nn.Linear(200, 200) for _ in range(50)])
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(each.sum() for each in model.parameters()).backward()
+    optimizer.step()
+    data = saved({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, is_zip=is_zip)
+    assert len(data) > 24_000_000
+    files = in_memory(x__pt=data)
+    contents = read(files)
+    assert len(contents.tensors) == 400
+    assert files.requests <= 5
+    assert files.bytes_read < 300_000
+    found = named(contents)["48.weight"]
+    assert found.place is not None
+    requests, bytes_read = files.requests, files.bytes_read
+    found.place.read(0, found.elements)
+    assert (files.requests - requests, files.bytes_read - bytes_read < 160_000 + 1000) == (1, True)
 
 
 @BOTH
