@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import IO, cast
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, short_text
-from runctl_jupyter.orchestration.contents.files import Files, RangeFile
+from runctl_jupyter.orchestration.contents.files import BLOCK_BYTES, Files, RangeFile, ReadRange
 from runctl_jupyter.orchestration.contents.places import Source
 from runctl_jupyter.orchestration.units import size_text
 
@@ -20,6 +20,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _SLACK = 512
 """PyTorch pads a local header by up to 64 bytes, so that data begin at a round place; read with the data it is free."""
 _CHUNK = 1 << 20
+_LEAST = 4 << 10
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _ERRORS = (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, struct.error, OverflowError)
 
@@ -34,9 +35,9 @@ class Archive:
     """
 
     def __init__(self, files: Files, name: str) -> None:
-        self._files, self._name = files, name
+        self._files, self._name, self._blocks = files, name, files.open(name)
         try:
-            with zipfile.ZipFile(cast("IO[bytes]", _Directory(files.open(name)))) as archive:
+            with zipfile.ZipFile(cast("IO[bytes]", _Directory(self._blocks))) as archive:
                 infos, self._end = archive.infolist(), archive.start_dir
         except _ERRORS as error:
             raise damaged(f"The zip archive {name} cannot be read: {short_text(str(error), 150)}.") from error
@@ -77,7 +78,12 @@ class Archive:
         CheckpointUnreadable
             It is encrypted, or packed in a way that is not known.
         """
-        return self._entry(entry)
+        return self._entry(entry, self._files.data)
+
+    def structure(self, entry: str) -> Source:
+        """Return an entry's bytes to read of, within the budget of `Files`; those of small ones many at once."""
+        is_small = self._infos[entry].compress_size <= BLOCK_BYTES
+        return self._entry(entry, self._block if is_small else self._files.structure)
 
     def whole(self, entry: str, most_bytes: int) -> bytes:
         """Return a small entry, within the budget of `Files`."""
@@ -86,16 +92,20 @@ class Archive:
             raise damaged(
                 f"{short_text(entry, 200)} in {self._name} has {size_text(size)}, not {size_text(most_bytes)} at most."
             )
-        return self._entry(entry, is_structure=True).read(0, size)
+        return self.structure(entry).read(0, size)
 
-    def _entry(self, entry: str, *, is_structure: bool = False) -> Source:
+    def _block(self, _: str, start: int, end: int) -> bytes:
+        self._blocks.seek(start)
+        return self._blocks.read(end - start)
+
+    def _entry(self, entry: str, fetch: ReadRange) -> Source:
         info = self._infos[entry]
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise damaged(f"{short_text(entry, 200)} in {self._name} is encrypted, or packed in an unknown way.")
         if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
             raise damaged(f"{short_text(entry, 200)} in {self._name} has two sizes.")
         kind = _Stored if info.compress_type == zipfile.ZIP_STORED else _Deflated
-        return kind(self._files, self._name, info, is_structure=is_structure)
+        return kind(self._name, self._files.size(self._name), info, fetch)
 
 
 def _least_bytes(info: zipfile.ZipInfo) -> int:
@@ -107,10 +117,13 @@ class _Directory:
 
     def __init__(self, file: RangeFile) -> None:
         self._file = file
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+        self.seek, self.tell = file.seek, file.tell
 
     def seekable(self) -> bool:
         return True
+
+    def close(self) -> None:
+        """Leave it open: its blocks are read of again."""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MOST_DIRECTORY and self._file.size - self._file.tell() > _MOST_DIRECTORY:
@@ -121,9 +134,8 @@ class _Directory:
 class _Entry:
     """An entry: its place is told by its local header only, and read with the first bytes that are asked for."""
 
-    def __init__(self, files: Files, name: str, info: zipfile.ZipInfo, *, is_structure: bool) -> None:
-        self._files, self._name, self._info = files, name, info
-        self._fetch = files.structure if is_structure else files.data
+    def __init__(self, name: str, archive_bytes: int, info: zipfile.ZipInfo, fetch: ReadRange) -> None:
+        self._name, self._archive_bytes, self._info, self._fetch = name, archive_bytes, info, fetch
         self._at: int | None = None
 
     def _raw(self, start: int, end: int) -> bytes:
@@ -136,7 +148,7 @@ class _Entry:
             until = offset + _LOCAL_HEADER.size + 4 * len(self._info.orig_filename) + _SLACK
             if start < _CHUNK:  # in the middle of a large entry the header is asked for alone
                 until += end
-            found = self._fetch(self._name, offset, min(until, self._files.size(self._name)))
+            found = self._fetch(self._name, offset, min(until, self._archive_bytes))
             self._at = offset + self._header_bytes(found)
             begin = found[self._at - offset + start :][: end - start]
         if len(begin) == end - start:
@@ -171,7 +183,7 @@ class _Deflated(_Entry):
         packed = b""
         while at < end:
             if not packed and not unpacked.eof and packed_at < self._info.compress_size:
-                until = min(packed_at + _CHUNK, self._info.compress_size)
+                until = min(packed_at + min(_CHUNK, max(_LEAST, end - at)), self._info.compress_size)
                 packed, packed_at = self._raw(packed_at, until), until
             try:
                 piece = unpacked.decompress(packed, min(_CHUNK, end - at))

@@ -230,6 +230,45 @@ def test_nothing_costs_more_than_a_bound(name: str) -> None:
         assert seconds < 12  # on a busy machine
 
 
+@pytest.mark.parametrize("told", [None, 1000, 16 << 20])
+def test_a_pickle_that_unpacks_to_gigabytes(told: int | None) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as made, made.open("x/data.pkl", "w") as entry:
+        for _ in range(1000):
+            entry.write(b"N" * (1 << 20))
+    data = stream.getvalue()
+    if told is not None:
+        at = data.index(b"PK\x01\x02") + 24
+        data = data[:at] + struct.pack("<I", told) + data[at + 4 :]
+
+    def look() -> None:
+        with pytest.raises(CheckpointUnreadable):
+            read(in_memory(x__pt=data))
+
+    seconds, memory = cost(look)
+    assert memory < 150 << 20
+    assert seconds < 12
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["data.pkl"], "no pickle tells"),
+        (["a/b/data.pkl"], "no pickle tells"),
+        (["a/data.pkl", "b/data.pkl"], "no pickle tells"),
+        (["x/data.pkl", "x/data/0"], "has 4 bytes, and should have 400"),
+        (["../x/data.pkl"], "no pickle tells"),
+    ],
+)
+def test_archives_that_are_none_of_torch(names: list[str], what: str) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for name in names:
+            made.writestr(name, tensor().replace(b"cpuK\x01", b"cpuKd") if name.endswith("pkl") else bytes(4))
+    with pytest.raises(CheckpointUnreadable, match=what):
+        read(in_memory(x__pt=stream.getvalue()))
+
+
 def test_a_tensor_of_ours_is_understood() -> None:
     contents = read(in_memory(x__pt=archive(tensor(), data__0=b"\x00\x00\x80\x3f")))
     (found,) = contents.tensors
