@@ -249,6 +249,19 @@ def test_torchscript(tmp_path: Path) -> None:
     assert contents.notes[0].startswith("TorchScript")
 
 
+def test_a_module_keeps_the_name_of_its_part(tmp_path: Path) -> None:
+    class Outer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.model(x)
+
+    torch.jit.trace(Outer(), torch.randn(2, 2)).save(str(tmp_path / "x.pt"))
+    assert sorted(named(look((tmp_path / "x.pt").read_bytes()))) == ["model.bias", "model.weight"]
+
+
 def test_tensors_that_are_not_in_a_dictionary() -> None:
     assert list(named(look(saved(torch.ones(2))))) == ["tensor"]
     assert list(named(look(saved([torch.ones(2), {"a": torch.ones(1)}])))) == ["0", "1.a"]

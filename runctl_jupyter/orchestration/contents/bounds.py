@@ -23,10 +23,15 @@ _MOST_COUNTER = 1 << 62
 
 
 def damaged(what: str) -> CheckpointUnreadable:
-    """Return the error for a file that is not what it says it is."""
+    """Return the error for a file that is not what it says it is; foreign names in it may hold ends of lines."""
     return CheckpointUnreadable(
-        what, "It is damaged, or not a checkpoint: take another, `runctl checkpoints list` names them."
+        printable(what), "It is damaged, or not a checkpoint: take another, `runctl checkpoints list` names them."
     )
+
+
+def printable(text: str) -> str:
+    """Return a foreign text as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def json_object(name: str, data: bytes) -> dict[str, Any]:
@@ -139,5 +144,5 @@ def _count(value: Any) -> int | None:
 def some(names: Iterable[str], most: int = 5) -> str:
     """Return names as text, the first of them where they are many."""
     listed = list(names)
-    shown = ", ".join(short_text(name, 100) for name in listed[:most])
+    shown = ", ".join(printable(short_text(name, 100)) for name in listed[:most])
     return shown if len(listed) <= most else f"{shown} and {len(listed) - most:,} more"

@@ -37,7 +37,8 @@ def describe(
     walk = _Walk(place_of)
     top = root.fields if isinstance(root, Refused) else root
     entries: Mapping[Any, Any] = top if isinstance(top, dict) else {}
-    wrapper = next((key for key in MODEL_KEYS if walk.is_state(entries.get(key))), None)
+    # A module's own part may have such a name too, and keeps it.
+    wrapper = next((key for key in MODEL_KEYS if isinstance(root, dict) and walk.is_state(root.get(key))), None)
     is_optimizer = any(True for _ in _optimizers(root)) and wrapper is None
     if wrapper is not None:
         walk.visit(entries[wrapper], "", "model")

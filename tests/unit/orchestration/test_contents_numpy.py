@@ -238,13 +238,13 @@ def test_harmful_archives(name: str) -> None:
 
 
 def test_a_bomb_is_unpacked_a_piece_at_a_time() -> None:
-    data = zipped({"a.npy": npy(np.zeros(1_000_000_000, np.uint8))})
+    data = zipped({"a.npy": npy(np.zeros(300_000_000, np.uint8))})
     assert len(data) < 2_000_000
 
     def look() -> None:
         (found,) = read(in_memory(x__npz=data)).tensors
         assert found.place is not None
-        assert found.place.read(999_999_990, 1_000_000_000) == bytes(10)
+        assert found.place.read(299_999_990, 300_000_000) == bytes(10)
 
     seconds, memory = cost(look)
     assert memory < 50 << 20
@@ -255,6 +255,14 @@ def test_names_that_would_leave_a_folder_are_but_names() -> None:
     contents = read(in_memory(x__npz=zipped({"../../etc/a.npy": npy(np.ones(1)), "b.txt": b"x"})))
     assert [each.name for each in contents.tensors] == ["../../etc/a"]
     assert contents.notes == ("1 entries that are no arrays",)
+
+
+def test_names_with_ends_of_lines_make_no_longer_errors() -> None:
+    data = zipped({"a\n\r\x1b[31m\u2028.npy": b"x"})
+    with pytest.raises(CheckpointUnreadable) as raised:
+        read(in_memory(x__npz=data))
+    assert len(str(raised.value).splitlines()) == 2
+    assert "\x1b" not in str(raised.value)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["raw", "npy", "npz", "in npz"]))
