@@ -179,15 +179,34 @@ def test_metadata_that_cannot_be_are_refused(saved: Path, change: Callable[[Meta
         read(changed(saved, change))
 
 
-def test_a_shard_of_another_shape_is_refused_when_it_is_read(saved: Path) -> None:
-    def larger(metadata: Metadata) -> None:
-        metadata.state_dict_metadata["model.0.bias"].size = torch.Size([1 << 40])
-        metadata.state_dict_metadata["model.0.bias"].chunks[0].sizes = torch.Size([1 << 40])
+def resized(length: int) -> Callable[[Metadata], None]:
+    def resize(metadata: Metadata) -> None:
+        metadata.state_dict_metadata["model.0.bias"].size = torch.Size([length])
+        metadata.state_dict_metadata["model.0.bias"].chunks[0].sizes = torch.Size([length])
 
-    place = named(read(changed(saved, larger)))["0.bias"].place
+    return resize
+
+
+def test_a_shard_of_another_shape_is_refused(saved: Path) -> None:
+    with pytest.raises(CheckpointUnreadable, match="larger than what __0_0"):
+        read(changed(saved, resized(1 << 40)))
+    place = named(read(changed(saved, resized(7))))["0.bias"].place
     assert place is not None
     with pytest.raises(CheckpointUnreadable, match="not the shard"):
-        place.read(0, 8)
+        place.read(0, 7)
+
+
+def test_what_lightning_keeps_beside_shards(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    dcp.save({"model": {"layer.weight": WIDE[:2]}, "optimizer_0": {"state": {"x": WIDE[:1]}}}, checkpoint_id=path)
+    torch.save({"global_step": 700, "epoch": 2, "hyper_parameters": {"width": 32}}, path / "meta.pt")
+    contents = read(folder(path))
+    assert (contents.step, contents.epoch) == (700, 2)
+    assert contents.metadata["hyper_parameters"] == {"width": 32}
+    assert {name: tensor.part for name, tensor in named(contents).items()} == {
+        "layer.weight": "model",
+        "optimizer_0.state.x": "optimizer",
+    }
 
 
 def test_a_tensor_with_a_gap_cannot_be_read(saved: Path) -> None:

@@ -47,7 +47,12 @@ class Boxes:
 
     def read(self, start: int, stop: int) -> bytes:
         """Return elements; see `Place.read`."""
-        found = bytearray((stop - start) * self.item_bytes)
+        try:
+            found = bytearray((stop - start) * self.item_bytes)
+        except (MemoryError, OverflowError) as error:
+            raise CheckpointUnreadable(
+                f"{stop - start:,} values are more than there is memory for.", "Read fewer at once."
+            ) from error
         had = sum(self._copy(box, start, stop, found) for box in self.boxes)
         if had < stop - start and not self.gaps:
             raise CheckpointUnreadable(

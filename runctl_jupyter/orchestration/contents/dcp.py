@@ -24,8 +24,11 @@ from runctl_jupyter.orchestration.contents.states import MODEL_KEYS, OPTIMIZER_K
 from runctl_jupyter.run_record.checkpoint_names import COUNTERS
 
 METADATA = ".metadata"
+_BESIDE = "meta.pt"
+"""What Lightning keeps beside the shards: counters and hyperparameters."""
 _MOST_VALUES = 64
 _MOST_VALUE_BYTES = 64 << 10
+_NUMBERED = re.compile(r"optimizer_\d+")
 _GROUP = re.compile(r"(?:^|\.)param_groups\.(.+)\.(\w+)$")
 
 
@@ -94,6 +97,10 @@ class _Checkpoint:
             named = tensors
         # Of what trainers keep beside the model by one more name: ``train_state.step``.
         counters = {key.rpartition(".")[2]: value for key, value in values.items() if key.count(".") < 2}
+        beside = torch.read(self._files, _BESIDE) if _BESIDE in self._files else None
+        if beside is not None:
+            values = {**beside.metadata, **values}
+            counters |= {"step": beside.step, "epoch": beside.epoch}
         step, epoch = progress({**counters, **_counts(tensors)}, name)
         rest = {key: value for key, value in values.items() if not _GROUP.search(key)}
         return Contents(
@@ -125,6 +132,8 @@ class _Checkpoint:
             elif not stored.is_plain:
                 self._transformed += 1
             elif dtype in ITEM_BYTES:
+                if prod(shard) * ITEM_BYTES[dtype] > stored.length:
+                    raise damaged(f"A shard of {short_text(fqn, 200)!r} is larger than what {stored.path} has of it.")
                 boxes.append(Box(offsets, shard, _Shard(self._files, stored, shard, dtype)))
         if len(boxes) < len(chunks) or sum(prod(box.shape) for box in boxes) != prod(shape):
             return Tensor(short_text(fqn), dtype, shape, None, _part(fqn))
@@ -201,7 +210,8 @@ def _dict(told: Mapping[Any, Any], key: str) -> Mapping[Any, Any]:
 
 
 def _part(fqn: str) -> Part:
-    return "optimizer" if any(key in OPTIMIZER_KEYS for key in fqn.split(".", 2)[:2]) else "model"
+    outermost = fqn.split(".", 2)[:2]
+    return "optimizer" if any(key in OPTIMIZER_KEYS or _NUMBERED.fullmatch(key) for key in outermost) else "model"
 
 
 def _named(tensor: Tensor, wrapper: str | None) -> Tensor:
