@@ -14,6 +14,7 @@ from runctl_jupyter.orchestration.contents.reading import format_of_files
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
 from runctl_jupyter.orchestration.model import Checkpoint
 from runctl_jupyter.orchestration.storage.storage import storage_errors
+from runctl_jupyter.orchestration.storage.transfers import below
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
 from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Source = str | Path | Checkpoint
 """A checkpoint as a person names it: ``s3://…``, a path, ``JOB`` (its newest), ``JOB/NAME``, or one of a listing."""
 
-_MOST_FILES = 100_000
 _DAMAGED = "It is damaged: take another, `runctl checkpoints list` names them."
 
 
@@ -175,15 +175,9 @@ def _in(store: Store, key: str) -> Located:
         else:
             name = key.rpartition("/")[2]
             return _unrecorded(store, store.uri_of(key), key.removesuffix(name), {name: head.size}, head.modified)
-    sizes: dict[str, int] = {}
-    newest: datetime | None = None
-    for each in store.walk(key):
-        if each.key.endswith("/"):
-            continue  # what consoles make so that a folder is seen
-        sizes[each.key.removeprefix(key)] = each.size
-        newest = max(newest or each.last_modified, each.last_modified)
-        if len(sizes) > _MOST_FILES:
-            break
+    found = below(store, key)
+    sizes = {name: each.size for name, each in found.items()}
+    newest = max((each.last_modified for each in found.values()), default=None)
     return _folder(store, store.uri_of(key), key, sizes, newest)
 
 
@@ -192,9 +186,8 @@ def _folder(store: Store, uri: str, prefix: str, sizes: Mapping[str, int], newes
         raise ObjectMissing(f"There is nothing at {uri.rstrip('/')}.", "See what is there: runctl s3 list")
     found = _unrecorded(store, uri, prefix, _own(sizes), newest)
     if format_of_files(found.files) is None:
-        several = f"{'more than ' if len(sizes) > _MOST_FILES else ''}{len(sizes):,} files"
         raise InvalidRequest(
-            f"{uri} is not one checkpoint: it has {several}, and none that marks a folder of a known format.",
+            f"{uri} is not one checkpoint: it has {len(sizes):,} files, and none that marks a known format.",
             f"See which checkpoints lie there: runctl checkpoints list {uri}",
         )
     return found

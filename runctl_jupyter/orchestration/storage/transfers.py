@@ -13,7 +13,6 @@ from runctl_jupyter.orchestration.storage.explained import storage_errors
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.names import ALL, LocalFile, Selection, check_key
 from runctl_jupyter.orchestration.storage.uploads import Condition, Uploads
-from runctl_jupyter.run_record import NotFound
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.storage.store import Store
@@ -70,7 +69,7 @@ def bring(store: Store, places: Mapping[str, str], *, on_progress: OnProgress | 
                 on_progress(tally.progress())
 
 
-def below(store: BucketStore, prefix: str, selection: Selection = ALL) -> dict[str, ListedObject]:
+def below(store: Store, prefix: str, selection: Selection = ALL) -> dict[str, ListedObject]:
     """Return the objects under a prefix by their names relative to it, without what stands for folders there."""
     start = len(prefix)
     found: dict[str, ListedObject] = {}
@@ -87,14 +86,6 @@ def below(store: BucketStore, prefix: str, selection: Selection = ALL) -> dict[s
                 parents.add(parent)
                 parent = parent.rpartition("/")[0]
         for name in parents & found.keys():
-            if found[name].size == 0 and not _is_there(store, found[name].key):
+            if found[name].size == 0 and not store.exists(found[name].key):
                 del found[name]
     return found
-
-
-def _is_there(store: BucketStore, key: str) -> bool:
-    try:
-        store.look(key)
-    except NotFound:
-        return False
-    return True
