@@ -21,6 +21,7 @@ from runctl_jupyter.orchestration.errors import (
     InvalidRequest,
     JobNotFound,
     LaunchRefused,
+    ObjectChanged,
     ObjectMissing,
     PermissionDenied,
     ProjectTooBig,
@@ -42,7 +43,7 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
     (403, (PermissionDenied,)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
-    (409, (InstanceBusy, InstanceNotReady, LaunchRefused)),
+    (409, (InstanceBusy, InstanceNotReady, LaunchRefused, ObjectChanged)),
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )
 

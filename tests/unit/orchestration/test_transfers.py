@@ -114,14 +114,26 @@ def test_a_cut_download_goes_on_where_it_was(s3: S3Server, tmp_path: Path, monke
     assert 0 < left < 8
 
 
-def _left_of_a_cut(s3: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def test_what_was_not_checked_before_the_cut_is_checked_after_it(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = noise(60 * MIB)
+    (tmp_path / "source").write_bytes(data)
+    send(s3.store(), [(local_file(tmp_path / "source"), "big")], "")
+    _left_of_a_cut(s3, tmp_path, monkeypatch, verify=False)
+    s3.spoil = None
+    fetch(s3.store(), {str(tmp_path / "big"): s3.store().look("big")})
+    assert (tmp_path / "big").read_bytes() == data
+
+
+def _left_of_a_cut(s3: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch, *, verify: bool = True) -> int:
     """Download until the line is cut, and return how many of the eight ranges have arrived."""
     # One at a time, so that some ranges are whole when the cut comes; and the library's own tries would take a minute.
     monkeypatch.setattr("runctl_jupyter.orchestration.storage.transfers.WORKERS", 1)
     s3.spoil = Cut(28 * MIB)
     store = s3.store(retries=0)
     with pytest.raises(StorageUnavailable) as caught:
-        fetch(store, {str(folder / "big"): store.look("big")})
+        fetch(store, {str(folder / "big"): store.look("big")}, verify=verify)
     assert len(str(caught.value).splitlines()) == 2
     lines = (folder / ".big.part.done").read_text().splitlines()
     return len(lines) - 1
