@@ -210,7 +210,7 @@ class Runctl:
                 "types": lambda _: known_types(),
                 "instances": lambda _: [word for i in self.instances.list() for word in (i.name, i.id) if word],
                 "jobs": lambda _: [word for job in self.jobs.list(limit=20) for word in (job.name, job.id)],
-                "s3": lambda prefix: [o.uri for o in self.storage.list(prefix)],
+                "s3": lambda prefix: [o.uri for o in self.storage.list(prefix, limit=1000)],
             }
         )
 

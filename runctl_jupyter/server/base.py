@@ -22,6 +22,8 @@ from runctl_jupyter.orchestration.errors import (
     InvalidRequest,
     JobNotFound,
     LaunchRefused,
+    ObjectChanged,
+    ObjectChanged,
     ObjectMissing,
     PermissionDenied,
     ProjectTooBig,
@@ -43,8 +45,13 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
     (403, (PermissionDenied,)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
+<<<<<<< HEAD
     (409, (InstanceBusy, InstanceNotReady, LaunchRefused)),
+    (412, (ObjectChanged,)),
     (422, (CheckpointUnreadable,)),
+=======
+    (409, (InstanceBusy, InstanceNotReady, LaunchRefused, ObjectChanged)),
+>>>>>>> s3verbs
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 _PIECE_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
+"""Pieces of a download: of larger ones the allocator gives each back to the system, which costs a third more CPU."""
 _CONNECT_S, _REQUEST_S, _PATIENT_S = "10s", "60s", "10min"
 _PAGE = 1000
 """Keys that S3 lists at once."""
@@ -272,7 +274,7 @@ class BucketStore:
             found = obstore.get(self._store, key, options=options)
             if (found.meta["e_tag"] or "") != etag:
                 raise PreconditionFailed(f"{self.uri_of(key)} has changed")
-            for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+            for piece in found.stream(min_chunk_size=_READ_BYTES):
                 yield memoryview(piece)
 
     def put_file(self, key: str, path: Path) -> int:

@@ -97,7 +97,8 @@ class Downloads:
         as_parts = cut is not None and cut <= _MOST_RANGE
         with file_errors(path):
             uri = self._store.uri_of(found.key)
-            file = RangedFile(path, uri, found.etag, found.size, cut if cut and as_parts else PART_BYTES)
+            part = cut if cut and as_parts else PART_BYTES
+            file = RangedFile(path, uri, found.etag, found.size, part, digests=as_parts)
         self._open_files.append(file)
         self._tally.moved(file.held_bytes)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedObject:
     """Key relative to the store's root, size in bytes, time of the last write, and what tells versions apart."""
 

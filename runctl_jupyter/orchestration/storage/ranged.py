@@ -30,10 +30,13 @@ class RangedFile:
         Which version of which object.
     part
         Bytes of each range but the last.
+    digests
+        Whether the digests of ranges are noted: those of a download that noted none are of no use to one that does.
     """
 
-    def __init__(self, path: str, uri: str, etag: str, size: int, part: int) -> None:
-        self._path, self._header = path, {"uri": uri, "etag": etag, "size": size, "part": part}
+    def __init__(self, path: str, uri: str, etag: str, size: int, part: int, *, digests: bool) -> None:
+        self._path = path
+        self._header = {"uri": uri, "etag": etag, "size": size, "part": part, "digests": digests}
         self._ranges = list(ranges(size, part))
         self._held: dict[int, bytes] = {}
         self._lock = threading.Lock()

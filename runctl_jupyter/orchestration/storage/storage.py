@@ -295,7 +295,7 @@ class Storage:
             if target.is_dir() or str(destination).endswith("/"):
                 name = address.key.rpartition("/")[2]
                 (target,) = map(Path, landing_places(str(target), [name]).values())
-            places = {str(target): one}
+            places = {str(target.absolute()): one}
         fetch(store, places, verify=verify, on_progress=on_progress)
         moved = sum(each.size for each in places.values())
         return Transfer(str(address), str(target), len(places), moved, round(time.monotonic() - started, 3))

@@ -86,7 +86,7 @@ class FolderSync:
             with storage_errors():
                 for start in range(0, len(extra), _DELETED_AT_ONCE):
                     self._store.delete([remote[name].key for name in extra[start : start + _DELETED_AT_ONCE]])
-        self._memory.save(self._after)
+        self._remember()
         sizes = {name: local[name].size for name in wanted}
         return Difference(sizes, {name: remote[name].size for name in extra}, len(local) - len(wanted))
 
@@ -114,9 +114,14 @@ class FolderSync:
                 self._remove(local[name])
             fetch(self._store, {places[name]: remote[name] for name in wanted}, verify=verify, on_progress=on_progress)
             self._after.update({name: _known_at(places[name], remote[name].etag) for name in wanted})
-        self._memory.save(self._after)
+        self._remember()
         sizes = {name: remote[name].size for name in wanted}
         return Difference(sizes, {name: local[name].size for name in extra}, len(remote) - len(wanted))
+
+    def _remember(self) -> None:
+        """Keep what was found out, and what is known of names that took no part."""
+        others = {name: entry for name, entry in self._before.items() if not self._selection.takes(name)}
+        self._memory.save({**others, **self._after})
 
     def _local(self) -> dict[str, LocalFile]:
         with file_errors(str(self._folder)):

@@ -130,3 +130,13 @@ def test_another_s3_and_a_version_by_its_tag(engine: Engine, tmp_path: Path, bot
         storage.download(f"{BASE}-tag/f", tmp_path / "g", if_match=etag)
     storage.download(f"{BASE}-tag/f", tmp_path / "g", options=there)
     assert (tmp_path / "g").read_bytes() == b"two"
+
+
+def test_a_relative_path_is_where_you_are(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = engine({}).storage
+    (tmp_path / "f").write_bytes(b"one")
+    monkeypatch.chdir(tmp_path)
+    storage.upload("f", f"{BASE}-relative/")
+    storage.download(f"{BASE}-relative/f", "g")
+    storage.download(f"{BASE}-relative", "d", recursive=True)
+    assert [(tmp_path / name).read_bytes() for name in ("g", "d/f")] == [b"one", b"one"]

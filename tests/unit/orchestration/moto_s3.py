@@ -23,6 +23,8 @@ class S3Server:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.spoil: Spoil | None = None
+        self.before: Callable[[dict[str, Any]], None] | None = None
+        self.change_headers: Callable[[list[tuple[str, str]]], list[tuple[str, str]]] | None = None
         self.refuse = ""
         """Requests with this in their query are refused."""
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -36,7 +38,13 @@ class S3Server:
             environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             start_response("403 Forbidden", [("Content-Type", "application/xml")])
             return [b"<Error><Code>AccessDenied</Code></Error>"]
-        body: Iterable[bytes] = self._moto(environ, start_response)
+        if self.before is not None:
+            self.before(environ)
+
+        def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start_response(status, self.change_headers(headers) if self.change_headers else headers, *more)
+
+        body: Iterable[bytes] = self._moto(environ, begin)
         return body if self.spoil is None else self.spoil(environ, body)
 
     def requests(self, method: str) -> list[dict[str, Any]]:
@@ -61,7 +69,7 @@ class S3Server:
             self.client.create_bucket(Bucket=BUCKET)
             yield self
         finally:
-            self.spoil = None
+            self.spoil = self.before = self.change_headers = None
             for bucket in self.client.list_buckets()["Buckets"]:
                 for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
                     for each in page.get("Contents", []):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, RunctlError, StorageUnavailable
 from runctl_jupyter.orchestration.storage.crew import Progress
-from runctl_jupyter.orchestration.storage.names import local_file, local_files
+from runctl_jupyter.orchestration.storage.names import check_key, landing_places, local_file, local_files
 from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.parts import MIB, EntityTag, part_size, parts_in_flight, ranges, tag_fits
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
@@ -111,14 +114,26 @@ def test_a_cut_download_goes_on_where_it_was(s3: S3Server, tmp_path: Path, monke
     assert 0 < left < 8
 
 
-def _left_of_a_cut(s3: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def test_what_was_not_checked_before_the_cut_is_checked_after_it(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = noise(60 * MIB)
+    (tmp_path / "source").write_bytes(data)
+    send(s3.store(), [(local_file(tmp_path / "source"), "big")], "")
+    _left_of_a_cut(s3, tmp_path, monkeypatch, verify=False)
+    s3.spoil = None
+    fetch(s3.store(), {str(tmp_path / "big"): s3.store().look("big")})
+    assert (tmp_path / "big").read_bytes() == data
+
+
+def _left_of_a_cut(s3: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch, *, verify: bool = True) -> int:
     """Download until the line is cut, and return how many of the eight ranges have arrived."""
     # One at a time, so that some ranges are whole when the cut comes; and the library's own tries would take a minute.
     monkeypatch.setattr("runctl_jupyter.orchestration.storage.transfers.WORKERS", 1)
     s3.spoil = Cut(28 * MIB)
     store = s3.store(retries=0)
     with pytest.raises(StorageUnavailable) as caught:
-        fetch(store, {str(folder / "big"): store.look("big")})
+        fetch(store, {str(folder / "big"): store.look("big")}, verify=verify)
     assert len(str(caught.value).splitlines()) == 2
     lines = (folder / ".big.part.done").read_text().splitlines()
     return len(lines) - 1
@@ -168,6 +183,46 @@ def test_bytes_that_are_not_the_objects_are_found_out(s3: S3Server, tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["k"]
     fetch(store, {str(tmp_path / "back"): found}, verify=False)
     assert (tmp_path / "back").stat().st_size == size
+
+
+class Told:
+    """Stands for what S3 tells of an object when it is asked."""
+
+    def __init__(self, tag_is_md5: bool, sha256: bytes | None) -> None:
+        self.answer = tag_is_md5, sha256
+
+    def told_digest(self, bucket: str, key: str) -> tuple[bool, bytes | None]:
+        """Tell."""
+        return self.answer
+
+    def walk(self, bucket: str, prefix: str, after: str) -> Iterator[Any]:
+        """Nobody lists here."""
+        raise AssertionError
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+def test_the_tag_of_an_object_under_a_kms_key_is_not_its_digest(s3: S3Server, tmp_path: Path, size: int) -> None:
+    etag = put(s3, "k", noise(size))
+    right, wrong = hashlib.sha256(noise(size)).digest(), hashlib.sha256(b"").digest()
+
+    def ask_for_the_real_tag(environ: dict[str, Any]) -> None:
+        if "HTTP_IF_MATCH" in environ:
+            environ["HTTP_IF_MATCH"] = etag
+
+    s3.change_headers = lambda headers: [(n, f'"{"0" * 32}"' if n.lower() == "etag" else v) for n, v in headers]
+    s3.before = ask_for_the_real_tag
+    cases = ((False, right, True), (False, None, True), (False, wrong, False), (True, right, False))
+    for tag_is_md5, sha256, fits in cases:
+        store = s3.store(plain=Told(tag_is_md5, sha256))
+        places = {str(tmp_path / "back"): store.look("k")}
+        if fits:
+            fetch(store, places)
+            assert (tmp_path / "back").read_bytes() == noise(size)
+            (tmp_path / "back").unlink()
+        else:
+            with pytest.raises(StorageUnavailable, match="checksums differ"):
+                fetch(store, places)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_changes_while_it_is_uploaded_leaves_nothing(s3: S3Server, tmp_path: Path) -> None:
@@ -314,3 +369,26 @@ def test_the_first_error_ends_the_others(s3: S3Server, tmp_path: Path) -> None:
     with pytest.raises(RunctlError, match="00 cannot be read"):
         send(s3.store(), files, "")
     assert len(s3.requests("PUT")) < 60
+
+
+NAMES = st.lists(st.text(st.sampled_from("ab./\\\0 ü~"), min_size=1, max_size=12), max_size=8)
+
+
+@given(NAMES)
+def test_whatever_the_keys_are_nothing_lands_outside(names: list[str]) -> None:
+    root = Path(tempfile.gettempdir()).resolve() / "never-made"
+    try:
+        places = landing_places(str(root), names)
+    except InvalidRequest:
+        return
+    assert set(places) == set(names)
+    for name, place in places.items():
+        assert os.path.normpath(place) == place == f"{root}/{name}"
+    for one in places.values():
+        assert not any(other.startswith(f"{one}/") for other in places.values())
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/./b", "a\nb", "a\x7f", "x" * 1025, "\udc80"])
+def test_keys_that_no_object_gets(key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_key(key)
