@@ -23,7 +23,6 @@ from runctl_jupyter.orchestration.errors import (
     JobNotFound,
     LaunchRefused,
     ObjectChanged,
-    ObjectChanged,
     ObjectMissing,
     PermissionDenied,
     ProjectTooBig,
@@ -45,13 +44,8 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
     (403, (PermissionDenied,)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
-<<<<<<< HEAD
-    (409, (InstanceBusy, InstanceNotReady, LaunchRefused)),
-    (412, (ObjectChanged,)),
-    (422, (CheckpointUnreadable,)),
-=======
     (409, (InstanceBusy, InstanceNotReady, LaunchRefused, ObjectChanged)),
->>>>>>> s3verbs
+    (422, (CheckpointUnreadable,)),
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )
 
