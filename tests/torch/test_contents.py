@@ -330,6 +330,26 @@ def test_of_five_gigabytes_little_is_read(tmp_path: Path) -> None:
 
 
 @BOTH
+def test_of_a_model_and_its_optimizer_little_is_read(is_zip: bool) -> None:
+    model = torch.nn.Sequential(*[torch.nn.Linear(200, 200) for _ in range(50)])
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(each.sum() for each in model.parameters()).backward()
+    optimizer.step()
+    data = saved({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, is_zip=is_zip)
+    assert len(data) > 24_000_000
+    files = in_memory(x__pt=data)
+    contents = read(files)
+    assert len(contents.tensors) == 400
+    assert files.requests <= 5
+    assert files.bytes_read < 300_000
+    found = named(contents)["48.weight"]
+    assert found.place is not None
+    requests, bytes_read = files.requests, files.bytes_read
+    found.place.read(0, found.elements)
+    assert (files.requests - requests, files.bytes_read - bytes_read < 160_000 + 1000) == (1, True)
+
+
+@BOTH
 def test_cut_short(is_zip: bool) -> None:
     data = saved({"model": net().state_dict()}, is_zip=is_zip)
     for size in range(0, len(data), 37):

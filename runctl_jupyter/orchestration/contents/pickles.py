@@ -81,7 +81,7 @@ class Pickles:
 
 def bounded(raw: io.RawIOBase) -> BinaryIO:
     """Return a stream for `Pickles.read` that makes no room for what a pickle only claims to hold."""
-    return _Bounded(raw, 1 << 20)
+    return _Bounded(raw, 256 << 10)
 
 
 class _Bounded(io.BufferedReader):
