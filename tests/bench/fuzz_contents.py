@@ -9,6 +9,7 @@ raised, within 5 s and 512 MB; an audit hook sees nothing imported, compiled, ex
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib.util
 import json
 import random
@@ -55,9 +56,12 @@ class Fuzzed:
         self.findings: dict[str, str] = {}
         self._seen: list[str] = []
         self._is_watching = False
-        b"".decode("cp437")  # of names in archives
-        for example in seed.examples:  # what is loaded at first use is loaded now
-            self._look(example)
+        # What is loaded at first use is loaded now.
+        for encoding in ("cp437", "raw-unicode-escape", "latin-1"):
+            codecs.lookup(encoding)
+        for example in seed.examples:
+            if self._look(example):
+                raise SystemExit(f"an example of {seed.what} is refused as it is")
         sys.addaudithook(self._watch)
         signal.signal(signal.SIGALRM, self._too_long)
         pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -140,6 +144,24 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__} {Path(ours[-1].filename).name}:{ours[-1].lineno}: {error!s:.100}"
 
 
+def with_pieces_moved(pieces: list[bytes], others: list[bytes], rng: random.Random) -> bytes:
+    """Return pieces joined, after some of them were dropped, doubled, moved, or taken from elsewhere."""
+    found = list(pieces)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(len(found) + 1)
+        what = rng.randrange(4)
+        if what == 0:
+            del found[at : at + rng.choice((1, 1, 2, 5))]
+        elif what == 1:
+            found[at:at] = found[at : at + rng.choice((1, 2, 8))] * rng.choice((1, 2, 50))
+        elif what == 2:
+            found[at:at] = [rng.choice(others)]
+        elif at < len(found):
+            other = rng.randrange(len(found))
+            found[at], found[other] = found[other], found[at]
+    return b"".join(found)[:MOST_INPUT]
+
+
 def changed(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """Return bytes with some of them changed, cut, doubled, or taken from another example."""
     found = bytearray(data)
@@ -169,25 +191,32 @@ def changed(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 def fuzz(what: str, seconds: float, keep: Path, report: Path) -> None:
     """Fuzz one kind of file in this process."""
     seed = next(each for each in seeds() if each.what == what)
+    rng = random.Random(0)
+    pieces = [] if seed.split is None else [piece for each in seed.examples for piece in seed.split(each)]
+
+    def change(data: bytes) -> bytes:
+        if seed.split is not None and rng.random() < 0.7:
+            return with_pieces_moved(seed.split(data), pieces, rng)
+        return changed(data, seed.examples, rng)
+
     if importlib.util.find_spec("atheris") is None:
         fuzzed = Fuzzed(seed, keep, report)
-        rng, end = random.Random(0), time.monotonic() + seconds
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
-            fuzzed(changed(rng.choice(seed.examples), seed.examples, rng))
+            fuzzed(change(rng.choice(seed.examples)))
         fuzzed.save()
         return
     import atheris
 
     with _instrumented(atheris):
         fuzzed = Fuzzed(seed, keep, report)
-    rng = random.Random(0)
     corpus = tempfile.mkdtemp(dir=keep)
     for n, example in enumerate(seed.examples):
         Path(corpus, str(n)).write_bytes(example)
 
     def mutate(data: bytes, most: int, number: int) -> bytes:
         # libFuzzer's own changes know what comparisons look for, ours what files are made of.
-        return atheris.Mutate(data, most) if number % 2 else changed(data, seed.examples, rng)[:most]
+        return atheris.Mutate(data, most) if number % 2 else change(data)[:most]
 
     options = [f"-max_total_time={seconds:.0f}", f"-max_len={MOST_INPUT}", "-rss_limit_mb=0", "-timeout=60"]
     atheris.Setup(["fuzz", *options, corpus], fuzzed, custom_mutator=mutate)

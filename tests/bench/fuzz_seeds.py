@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import pickletools
 import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ class Seed:
         The file that they are, and the files beside it.
     wrap
         Makes the file of them, where they are a part of it.
+    split
+        Cuts them into pieces that mean something, to be dropped, doubled and moved.
     """
 
     what: str
@@ -37,6 +42,7 @@ class Seed:
     examples: list[bytes]
     others: Mapping[str, bytes] = field(default_factory=dict)
     wrap: Callable[[bytes], bytes] = bytes
+    split: Callable[[bytes], list[bytes]] | None = None
 
     def files(self, data: bytes) -> dict[str, bytes]:
         """Return the files of a checkpoint with this part."""
@@ -68,6 +74,14 @@ def zipped(entries: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> by
     return stream.getvalue()
 
 
+def opcodes(data: bytes) -> list[bytes]:
+    """Return the opcodes of a pickle with their arguments, and what is none at the end."""
+    places = []
+    with suppress(ValueError):
+        places.extend(at for _, _, at in pickletools.genops(data))
+    return [data[start:end] for start, end in pairwise([*places, len(data)])] if places else [data]
+
+
 def _numpy(tensors: Mapping[str, np.ndarray]) -> Iterator[Seed]:
     arrays = {**tensors, "o": np.array([1, "x"], object), "f": np.asfortranarray(np.ones((2, 3), ">f8"))}
     alone = []
@@ -94,7 +108,7 @@ def _torch() -> Iterator[Seed]:
     except ImportError:
         torch = None
     if torch is not None:
-        model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+        model = torch.nn.Sequential(torch.nn.Linear(3, 2))
         optimizer = torch.optim.AdamW(model.parameters())
         model(torch.randn(4, 3)).sum().backward()
         optimizer.step()
@@ -106,19 +120,27 @@ def _torch() -> Iterator[Seed]:
                 torch.save(value, stream, _use_new_zipfile_serialization=is_zip)
                 (archives if is_zip else old).append(stream.getvalue())
         yield from _dcp(torch)
-    entries = {}
+    entries: dict[str, bytes] = {}
     for data in archives:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for name in archive.namelist():
                 inner = name.partition("/")[2]
-                entries.setdefault(inner, archive.read(name))
+                # Long enough for the tensors of each of the pickles.
+                entries[inner] = max(entries.get(inner, b""), archive.read(name), key=len)
                 if inner == "data.pkl":
                     pickles.append(archive.read(name))
     entries.pop("data.pkl", None)
     archives = archives or [zipped({"x/data.pkl": pickles[2]})]
     beside = {f"x/{name}": data for name, data in entries.items()}
     yield Seed("torch: zip", "torch", "x.pt", archives)
-    yield Seed("torch: data.pkl", "torch", "x.pt", pickles, wrap=lambda data: zipped({"x/data.pkl": data, **beside}))
+    yield Seed(
+        "torch: data.pkl",
+        "torch",
+        "x.pt",
+        pickles,
+        split=opcodes,
+        wrap=lambda data: zipped({"x/data.pkl": data, **beside}),
+    )
     yield Seed("torch: legacy", "torch", "x.pt", old)
 
 

@@ -31,7 +31,8 @@ def folder(path: Path) -> Files:
             stream.seek(start)
             return stream.read(end - start)
 
-    return Files({file.name: file.stat().st_size for file in path.iterdir()}, read_range)
+    names = [file for file in path.rglob("*") if file.is_file()]
+    return Files({file.relative_to(path).as_posix(): file.stat().st_size for file in names}, read_range)
 
 
 def tensor_of(tensor: Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
@@ -177,6 +178,19 @@ def chunk_of(metadata: Metadata) -> Any:
 def test_metadata_that_cannot_be_are_refused(saved: Path, change: Callable[[Metadata], Any]) -> None:
     with pytest.raises(CheckpointUnreadable, match=r"\.metadata|ends before"):
         read(changed(saved, change))
+
+
+def test_shards_in_a_folder_of_hugging_face(state: dict[str, Any], tmp_path: Path) -> None:
+    dcp.save({"model": state["model"]}, checkpoint_id=tmp_path / "pytorch_model_fsdp_0")
+    dcp.save({"optimizer": state["optimizer"]}, checkpoint_id=tmp_path / "optimizer_0")
+    (tmp_path / "trainer_state.json").write_text('{"global_step": 30}')
+    contents = read(folder(tmp_path))
+    assert (contents.format, contents.step, contents.optimizer["lr"], contents.notes) == ("huggingface", 30, 0.25, ())
+    found = named(contents)
+    for name, tensor in state["model"].items():
+        assert torch.equal(tensor_of(found[name]), tensor)
+        assert found[name].part == "model"
+    assert found["optimizer.state.0.exp_avg"].part == "optimizer"
 
 
 def resized(length: int) -> Callable[[Metadata], None]:

@@ -36,6 +36,7 @@ _ON_GARBAGE = (
     EOFError,
     LookupError,
     MemoryError,
+    NameError,  # of a variable that a branch of its did not set
     OSError,
     RuntimeError,  # with RecursionError and NotImplementedError
     TypeError,

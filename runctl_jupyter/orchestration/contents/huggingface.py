@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, facts, json_object, progress, short_text, some
+from runctl_jupyter.orchestration.contents.files import Files
 from runctl_jupyter.orchestration.contents.model import Contents, Tensor
 from runctl_jupyter.orchestration.contents.siblings import sibling
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
 from runctl_jupyter.run_record.checkpoint_names import format_of
-
-if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.contents.files import Files
 
 _INDEXES = (".safetensors.index.json", ".bin.index.json")
 _WEIGHTS = (
@@ -29,6 +27,8 @@ _BESIDE = ("optimizer", "scheduler", "rng_state", "random_states", "training_arg
 _CONFIGURATIONS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
 _TRAINER = "trainer_state.json"
 _LAST_LOGS = 50
+_DCP_MARK = "/.metadata"
+_MOST_FOLDERS = 8
 _MOST_SHARDS = 4096
 _MOST_EPOCHS = 1e9
 _AT_ONCE = 8
@@ -109,8 +109,27 @@ def _weights(files: Files, found: _Found) -> None:
         chosen = next((few for end in _WEIGHTS_BY_SUFFIX if (few := [n for n in others if n.endswith(end)])), [])
     for contents in _each(files, chosen):
         _take(contents, found)
-    if not chosen:
+    if not chosen and not _distributed(files, found):
         found.notes.append("there are no weights in it, or of a format that is not read")
+
+
+def _distributed(files: Files, found: _Found) -> bool:
+    """Take what lies in folders of torch.distributed.checkpoint: Accelerate keeps FSDP's shards so."""
+    folders = [name.removesuffix(_DCP_MARK) for name in sorted(files.sizes) if name.count("/") == 1]
+    folders = [folder for folder in folders if f"{folder}{_DCP_MARK}" in files][:_MOST_FOLDERS]
+    for folder in folders:
+        contents = import_module(f"{__package__}.dcp").read(_inside(files, folder), "")
+        _take(replace(contents, notes=tuple(f"{folder}: {note}" for note in contents.notes)), found)
+        found.optimizer = contents.optimizer or found.optimizer
+    return bool(folders)
+
+
+def _inside(files: Files, folder: str) -> Files:
+    """Return the files of a folder in the folder."""
+    sizes = {
+        name.removeprefix(f"{folder}/"): size for name, size in files.sizes.items() if name.startswith(f"{folder}/")
+    }
+    return Files(sizes, lambda name, start, end: files.data(f"{folder}/{name}", start, end))
 
 
 def _shards(files: Files, index: str, found: _Found) -> None:
