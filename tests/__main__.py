@@ -107,6 +107,12 @@ STAGES = (
     ),
     Stage("unit", "engine, doors and record, without machines", tests="unit", options=("-n", WORKERS)),
     Stage(
+        "contents",
+        "readers of checkpoints: files of the real libraries, damaged ones, and some made to do harm",
+        tests="contents",
+        options=("-n", WORKERS),
+    ),
+    Stage(
         "runner",
         "what runs on the machine: real processes, real installs, an S3 that misbehaves",
         tests="runner",
