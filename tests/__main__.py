@@ -132,7 +132,7 @@ STAGES = (
         "the same tests on machines with their own network, mounts and disk",
         tests="sandbox",
         options=MACHINES,
-        env={"RUNCTL_TEST_MODE": "isolated"},
+        env={"RUNCTL_TEST_MODE": "isolated", "PYTEST_ADDOPTS": "-m 'not machineless'"},
         isolated=True,
     ),
     Stage(

@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 import pytest
 
+pytestmark = pytest.mark.machineless
+
 _MB = 1 << 20
 
 

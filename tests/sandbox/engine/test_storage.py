@@ -12,6 +12,8 @@ from runctl_jupyter.orchestration.storage.options import S3Options
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
 
+pytestmark = pytest.mark.machineless
+
 BASE = "s3://runctl-sandbox/storage-test"
 
 

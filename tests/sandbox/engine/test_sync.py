@@ -13,6 +13,8 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectMissing
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
 
+pytestmark = pytest.mark.machineless
+
 BUCKET = "runctl-sandbox"
 
 

@@ -19,6 +19,8 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, StorageUnavailab
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
 
+pytestmark = pytest.mark.machineless
+
 BUCKET = "runctl-sandbox"
 _HERE = Path(__file__).parents[3]  # so that the program is this checkout
 
