@@ -1,7 +1,8 @@
 """Pickles, read and not run: what would be imported or called stays a name, but for what describes tensors.
 
 Not `pickle.Unpickler` with a `find_class` that refuses: its objects still act in opcodes (``BUILD``, ``REDUCE``,
-``SETITEMS``, hashes of nested tuples), and nothing bounds what it allocates. Here opcodes move values of `inert`.
+``SETITEMS``, hashes of nested tuples), and nothing bounds what it allocates. Here opcodes move values of `inert`,
+and what they call is in `makers`, or refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from sys import getsizeof
 from typing import Any, BinaryIO
 
 from runctl_jupyter.orchestration.contents.bounds import damaged, short_text
-from runctl_jupyter.orchestration.contents.inert import Malformed, Named, Refused, Storage, build, call, key, storage
+from runctl_jupyter.orchestration.contents.inert import Malformed, Named, Refused, Storage, key
+from runctl_jupyter.orchestration.contents.makers import build, call, storage
 
 MOST_BYTES = 32 << 20
 """Of a pickle that stands alone, without the values of its tensors."""
