@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 Job = Callable[[], None]
 
-WORKERS = 16
-"""Requests at a time: with more, S3's latency is hidden no better and a laptop's line is no wider."""
+WORKERS = 32
+"""Requests at a time for small objects, whose time is S3's latency."""
 _TICK_S = 0.1
 
 

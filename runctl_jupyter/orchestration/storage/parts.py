@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -17,7 +17,9 @@ PART_BYTES = 8 * MIB
 """Objects up to this size travel in one piece."""
 MOST_PARTS = 10_000
 _IN_FLIGHT_BYTES = 80 * MIB
-_MOST_IN_FLIGHT = 10
+MOST_IN_FLIGHT = 10
+"""Parts or ranges at a time: so many fill any line."""
+_CREWS = (32, 16, 8, 3, 1)
 _USUAL_PARTS = tuple(n * MIB for n in (8, 5, 16, 10, 15, 25, 32, 50, 64, 100, 128, 256, 512))
 """Parts that tools cut by default: boto3 and the AWS CLI 8, s5cmd 50, others the rest."""
 _BLOCK = MIB
@@ -31,7 +33,20 @@ def part_size(size: int) -> int:
 
 def parts_in_flight(part: int) -> int:
     """Return how many parts may be on their way at once, so that memory stays bounded."""
-    return max(1, min(_MOST_IN_FLIGHT, _IN_FLIGHT_BYTES // part))
+    return max(1, min(MOST_IN_FLIGHT, _IN_FLIGHT_BYTES // part))
+
+
+def crews(sizes: Iterable[int]) -> dict[int, list[int]]:
+    """Return how many uploads may go on at once, by that number the indexes of the files: together never too large.
+
+    What a thread has once needed for a file stays with it, as allocators are: so it is not enough to let large ones
+    wait for each other, they have to be left to few threads.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, size in enumerate(sizes):
+        fit = next(count for count in _CREWS if count == 1 or count * size <= _IN_FLIGHT_BYTES)
+        groups.setdefault(fit, []).append(index)
+    return dict(sorted(groups.items(), reverse=True))
 
 
 def ranges(size: int, part: int) -> Iterator[tuple[int, int]]:

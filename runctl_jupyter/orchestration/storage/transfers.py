@@ -12,6 +12,7 @@ from runctl_jupyter.orchestration.storage.downloads import Downloads
 from runctl_jupyter.orchestration.storage.explained import storage_errors
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.names import ALL, LocalFile, Selection, check_key
+from runctl_jupyter.orchestration.storage.parts import MOST_IN_FLIGHT, PART_BYTES, crews
 from runctl_jupyter.orchestration.storage.uploads import Condition, Uploads
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def send(
     tally = Tally(len(files), sum(file.size for file, _ in files))
     uploads = Uploads(store, tally, condition)
     with storage_errors():
-        work_off((uploads.job(file, key) for file, key in files), tally, on_progress, WORKERS)
+        for workers, indexes in crews(file.size for file, _ in files).items():
+            work_off((uploads.job(*files[index]) for index in indexes), tally, on_progress, workers)
         work_off(uploads.confirm(prefix), tally, None, WORKERS)
     return uploads
 
@@ -47,9 +49,10 @@ def fetch(
     """Download objects to the paths they are at in `places`."""
     tally = Tally(len(places), sum(found.size for found in places.values()))
     downloads = Downloads(store, tally, verify=verify)
+    small = sum(found.size <= PART_BYTES for found in places.values())
     try:
         with storage_errors():
-            work_off(downloads.jobs(places), tally, on_progress, WORKERS)
+            work_off(downloads.jobs(places), tally, on_progress, max(MOST_IN_FLIGHT, min(small, WORKERS)))
     finally:
         downloads.close()
 

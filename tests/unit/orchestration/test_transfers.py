@@ -19,7 +19,15 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, R
 from runctl_jupyter.orchestration.storage.crew import Progress
 from runctl_jupyter.orchestration.storage.names import check_key, landing_places, local_file, local_files
 from runctl_jupyter.orchestration.storage.options import S3Options
-from runctl_jupyter.orchestration.storage.parts import MIB, EntityTag, part_size, parts_in_flight, ranges, tag_fits
+from runctl_jupyter.orchestration.storage.parts import (
+    MIB,
+    EntityTag,
+    crews,
+    part_size,
+    parts_in_flight,
+    ranges,
+    tag_fits,
+)
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
 from tests.unit.orchestration.moto_s3 import BUCKET, S3Server
@@ -63,6 +71,12 @@ def test_the_parts_of_ever_larger_objects() -> None:
         assert part * parts_in_flight(part) <= max(80 * MIB, part)
     assert part_size(100 * 1000**3) == 10 * MIB
     assert list(ranges(20, 8)) == [(0, 8), (8, 16), (16, 20)]
+
+
+def test_the_larger_the_files_the_fewer_at_once() -> None:
+    sizes = [1000, 5 * MIB, 9 * MIB, 26 * MIB, 41 * MIB, 100 * 1000**3, 0]
+    assert crews(sizes) == {32: [0, 6], 16: [1], 8: [2], 3: [3], 1: [4, 5]}
+    assert crews([]) == {}
 
 
 def test_a_tag_tells_how_an_object_was_cut(tmp_path: Path) -> None:
@@ -129,7 +143,7 @@ def test_what_was_not_checked_before_the_cut_is_checked_after_it(
 def _left_of_a_cut(s3: S3Server, folder: Path, monkeypatch: pytest.MonkeyPatch, *, verify: bool = True) -> int:
     """Download until the line is cut, and return how many of the eight ranges have arrived."""
     # One at a time, so that some ranges are whole when the cut comes; and the library's own tries would take a minute.
-    monkeypatch.setattr("runctl_jupyter.orchestration.storage.transfers.WORKERS", 1)
+    monkeypatch.setattr("runctl_jupyter.orchestration.storage.transfers.MOST_IN_FLIGHT", 1)
     s3.spoil = Cut(28 * MIB)
     store = s3.store(retries=0)
     with pytest.raises(StorageUnavailable) as caught:
