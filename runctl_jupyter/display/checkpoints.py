@@ -13,7 +13,7 @@ from runctl_jupyter.display.style import DIM, facts_html, facts_text, table_html
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.listing import Listing, plain, text_table
-from runctl_jupyter.orchestration.units import age_text, size_text
+from runctl_jupyter.orchestration.units import age_text, printable, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,18 +92,23 @@ def _info_head(info: CheckpointInfo) -> tuple[str, Facts]:
         ("read", f"{size_text(info.bytes_read)} in {info.requests:,} request{'s' if info.requests != 1 else ''}"),
     ]
     facts += [("note", note) for note in info.notes]
-    return info.name, facts
+    return printable(info.name), [(name, printable(text)) for name, text in facts]
 
 
 def _modules(info: CheckpointInfo) -> list[list[str]]:
     return [
-        [cut_middle(module.name, 64), f"{module.tensors:,}", f"{module.parameters:,}", ", ".join(module.dtypes)]
+        [
+            cut_middle(printable(module.name), 64),
+            f"{module.tensors:,}",
+            f"{module.parameters:,}",
+            ", ".join(module.dtypes),
+        ]
         for module in info.modules[:ROWS]
     ]
 
 
 def _told(info: CheckpointInfo) -> Facts:
-    told = [(cut_middle(name, 40), _value(value)) for name, value in list(info.metadata.items())[:_TOLD]]
+    told = [(cut_middle(printable(name), 40), _value(value)) for name, value in list(info.metadata.items())[:_TOLD]]
     left_out = len(info.metadata) - len(told)
     return [*told, ("…", f"{left_out:,} more; --json has them all")] if left_out > 0 else told
 
@@ -111,7 +116,7 @@ def _told(info: CheckpointInfo) -> Facts:
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # A value with line ends would break the table.
-    return cut_middle(" ".join(text.split()), _VALUE)
+    return cut_middle(printable(" ".join(text.split())), _VALUE)
 
 
 def _flat(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,12 +130,12 @@ def _diff_head(diff: CheckpointDiff) -> tuple[str, Facts]:
     facts = [("a", _named(diff.a)), ("b", _named(diff.b)), ("equal", f"{diff.equal:,} tensors")]
     if diff.norm:
         facts.append(("‖b-a‖", f"{diff.norm:.6g}{relative}, of the model"))
-    return f"{diff.a.name} and {diff.b.name}: {total}", [*facts, ("read", size_text(diff.bytes_read))]
+    return printable(f"{diff.a.name} and {diff.b.name}: {total}"), [*facts, ("read", size_text(diff.bytes_read))]
 
 
 def _named(info: CheckpointInfo) -> str:
     step = "" if info.step is None else f", step {info.step:,}"
-    return f"{info.uri} ({info.format}{step})"
+    return printable(f"{info.uri} ({info.format}{step})")
 
 
 def _columns(listing: Listing[Any]) -> list[tuple[str, bool]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
+from runctl_jupyter.orchestration.units import printable
 from runctl_jupyter.run_record.checkpoint_names import COUNTERS, epoch_of, step_of
 
 MOST_FACTS = 300
@@ -27,11 +28,6 @@ def damaged(what: str) -> CheckpointUnreadable:
     return CheckpointUnreadable(
         printable(what), "It is damaged, or not a checkpoint: take another, `runctl checkpoints list` names them."
     )
-
-
-def printable(text: str) -> str:
-    """Return a foreign text as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def json_object(name: str, data: bytes) -> dict[str, Any]:

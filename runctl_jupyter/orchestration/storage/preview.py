@@ -12,7 +12,7 @@ from runctl_jupyter.orchestration.contents.model import Contents, shape_text
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest
 from runctl_jupyter.orchestration.model import Preview
-from runctl_jupyter.orchestration.units import size_text
+from runctl_jupyter.orchestration.units import printable, size_text
 from runctl_jupyter.run_record import to_iso
 from runctl_jupyter.run_record.checkpoint_names import format_of
 
@@ -140,5 +140,5 @@ def tensors_preview(uri: str, size: int, contents: Contents, facts: list[tuple[s
 
 def _line(text: str) -> str:
     """Return a name or value of a foreign file as a short line of text."""
-    line = "".join(c if c.isprintable() else "�" for c in text)
+    line = printable(text)
     return line if len(line) <= _MOST_FACT else f"{line[:_MOST_FACT]}…"

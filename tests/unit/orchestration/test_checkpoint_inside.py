@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
+from runctl_jupyter.display.values import notebook_bundle, value_text
 from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.checkpoints import difference as difference_module
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
@@ -94,6 +95,17 @@ def test_info_of_a_file_on_this_computer(rc: Runctl, tmp_path: Path) -> None:
     assert set(json.loads(json.dumps(info.to_dict()))) > contract
     assert rc.checkpoints.info(path.name).uri == str(path)
     assert "encoder.0.weight" in repr(info.tensor_listing())
+
+
+def test_what_a_file_says_does_nothing_to_a_terminal(rc: Runctl, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for version, value in (("a", 0.0), ("b", 1.0)):
+        save_file({"\x1b[31mw\n.w": np.full(2, value)}, tmp_path / f"{version}.safetensors", {"\x07": "\x1b]0;t\x07"})
+    info = rc.checkpoints.info(path)
+    diff = rc.checkpoints.diff(path, tmp_path / "b.safetensors")
+    shown = [value_text(info), value_text(diff), repr(info.tensor_listing()), *notebook_bundle(info).values()]
+    assert not any(character in text for text in shown for character in "\x1b\x07")
+    assert "[31mw" in shown[0]
 
 
 def test_a_file_on_this_computer_needs_no_record(rc: Runctl, tmp_path: Path) -> None:
