@@ -74,7 +74,7 @@ class Store:
         self.settings = type("Settings", (), {"target": "aws"})()
         self.storage = self
 
-    def list(self, uri: str) -> list[Any]:
+    def list(self, uri: str, *, limit: int) -> list[Any]:
         self.asked += 1
         time.sleep(self.seconds)  # the slow network this class stands for
         return [type("Found", (), {"uri": f"{uri}{name}"})() for name in ("models/", "metrics.json")]
