@@ -213,6 +213,10 @@ class Told:
         """Nobody lists here."""
         raise AssertionError
 
+    def copy(self, source: tuple[str, str], bucket: str, key: str) -> None:
+        """Nobody copies here."""
+        raise AssertionError
+
 
 @pytest.mark.parametrize("size", [1000, 20 * MIB])
 def test_the_tag_of_an_object_under_a_kms_key_is_not_its_digest(s3: S3Server, tmp_path: Path, size: int) -> None:
