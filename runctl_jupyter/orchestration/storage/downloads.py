@@ -18,6 +18,7 @@ from runctl_jupyter.orchestration.storage.parts import MIB, PART_BYTES, EntityTa
 from runctl_jupyter.orchestration.storage.ranged import RangedFile
 from runctl_jupyter.run_record import NotFound, PreconditionFailed
 
+_RANGE_BYTES = 16 * MIB
 _MOST_RANGE = 64 * MIB
 """Ranges larger than this would lose too much in a cut."""
 
@@ -97,7 +98,7 @@ class Downloads:
         as_parts = cut is not None and cut <= _MOST_RANGE
         with file_errors(path):
             uri = self._store.uri_of(found.key)
-            part = cut if cut and as_parts else PART_BYTES
+            part = cut if cut and as_parts else _RANGE_BYTES
             file = RangedFile(path, uri, found.etag, found.size, part, digests=as_parts)
         self._open_files.append(file)
         self._tally.moved(file.held_bytes)
