@@ -11,6 +11,7 @@ from pathlib import Path
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, ObjectMissing
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, SyncReport, Transfer
+from runctl_jupyter.orchestration.storage.awaiting import awaitable
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.crew import OnProgress
 from runctl_jupyter.orchestration.storage.explained import explained, storage_errors
@@ -365,6 +366,8 @@ class Storage:
             seconds=round(time.monotonic() - started, 3),
             dry_run=dry_run,
         )
+
+    upload_async, download_async, sync_async = awaitable(upload), awaitable(download), awaitable(sync)
 
 
 def as_prefix(key: str) -> str:
