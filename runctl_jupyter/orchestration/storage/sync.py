@@ -26,6 +26,7 @@ from runctl_jupyter.orchestration.storage.sync_memory import Known, SyncMemory, 
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 
 _DELETED_AT_ONCE = 1000
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class FolderSync:
             raise _nothing_under(self._store, self._prefix)
         places = landing_places(str(self._folder), remote)
         local = self._local() if self._folder.is_dir() else {}
-        changed = self._changed(local, remote, lambda file, found: file.mtime_ns < _ns(found))
+        changed = self._changed(local, remote, _may_be_older)
         wanted = [name for name in remote if name not in local or name in changed]
         extra = [name for name in local if name not in remote] if delete else []
         if not dry_run:
@@ -210,10 +211,15 @@ def copy_within_s3(
 
 
 def _is_older(found: ListedObject | None, than: ListedObject) -> bool:
-    """Return whether what is there is not a copy."""
+    """Return whether what is there is not a copy, or may be none."""
     if found is None or found.size != than.size:
         return True
-    return found.etag != than.etag and found.last_modified < than.last_modified
+    # S3 tells time in whole seconds: within one, either may have been the first.
+    return found.etag != than.etag and found.last_modified <= than.last_modified
+
+
+def _may_be_older(file: LocalFile, than: ListedObject) -> bool:
+    return file.mtime_ns - file.mtime_ns % _SECOND_NS <= _ns(than)
 
 
 def _delete(store: BucketStore, keys: Sequence[str]) -> None:
@@ -226,7 +232,7 @@ def _nothing_under(store: BucketStore, prefix: str) -> ObjectMissing:
 
 
 def _ns(found: ListedObject) -> int:
-    return int(found.last_modified.timestamp() * 1e9)
+    return int(found.last_modified.timestamp()) * _SECOND_NS
 
 
 def _known_at(path: str, etag: str) -> Known:

@@ -85,5 +85,5 @@ class S3Server:
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+    def log(self, kind: str, message: str, *args: Any) -> None:
         """Say nothing."""
