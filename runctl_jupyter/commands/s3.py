@@ -147,7 +147,7 @@ def sync(
     exclude: tuple[str, ...],
     **options: Any,
 ) -> SyncReport:
-    """Make DST like SRC, a folder and an s3:// URI in either order. Moves only what differs in content."""
+    """Make DST like SRC: a folder and an s3:// URI in either order, or two URIs. Moves only what differs."""
     with interruptible("Run it again: it goes on with what is missing."), request.progress("syncing") as on_progress:
         return request.runctl().storage.sync(
             source,

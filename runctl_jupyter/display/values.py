@@ -115,7 +115,8 @@ def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
 
 
 def _sync(report: SyncReport) -> tuple[str, Facts, str]:
-    deeds = [("uploaded", report.uploaded), ("downloaded", report.downloaded), ("deleted", report.deleted)]
+    moved = [("uploaded", report.uploaded), ("downloaded", report.downloaded), ("copied", report.copied)]
+    deeds = [*moved, ("deleted", report.deleted)]
     counts = [f"{len(names):,} {deed}" for deed, names in deeds if names]
     title = f"{', '.join(counts) or 'Nothing to do'}, {report.unchanged:,} unchanged"
     rate = f", {size_text(report.bytes / report.seconds)}/s" if report.seconds > 0 and not report.dry_run else ""

@@ -218,6 +218,8 @@ class SyncReport(Value):
     uploaded: Sequence[str]
     """Names relative to the folder and the prefix."""
     downloaded: Sequence[str]
+    copied: Sequence[str]
+    """Within S3."""
     deleted: Sequence[str]
     """At the destination."""
     unchanged: int

@@ -247,7 +247,13 @@ class Runctl:
         return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
 
     def _bucket(self, name: str, options: S3Options) -> BucketStore:
-        plain = S3(self._session, endpoint=options.endpoint_url, request_payer=options.request_payer)
+        plain = S3(
+            self._session,
+            endpoint=options.endpoint_url,
+            request_payer=options.request_payer,
+            sse=options.sse,
+            sse_kms_key_id=options.sse_kms_key_id,
+        )
         return bucket_store(self._session, name, options=options, plain=plain, patient=True)
 
     def _below(self, bucket: str, prefix: str = "") -> BucketStore:

@@ -13,6 +13,7 @@ from runctl_jupyter.orchestration.model import ObjectEntry, ObjectPage, PrefixEn
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
@@ -26,10 +27,22 @@ class S3:
         URL of another S3 than the session's.
     request_payer
         Whether requests are paid for by who makes them.
+    sse, sse_kms_key_id
+        Encryption of what is written.
     """
 
-    def __init__(self, session: AwsSession, *, endpoint: str | None = None, request_payer: bool = False) -> None:
+    def __init__(
+        self,
+        session: AwsSession,
+        *,
+        endpoint: str | None = None,
+        request_payer: bool = False,
+        sse: str | None = None,
+        sse_kms_key_id: str | None = None,
+    ) -> None:
         self._session, self._endpoint = session, endpoint
+        kept = {"ServerSideEncryption": sse, "SSEKMSKeyId": sse_kms_key_id}
+        self._kept: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
         self._payer: dict[str, Any] = {"RequestPayer": "requester"} if request_payer else {}
 
     @property
@@ -87,6 +100,12 @@ class S3:
         whole = base64.b64decode(kept) if kept and "-" not in kept else None
         keyed = told.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in told
         return not keyed, whole
+
+    def copy(self, source: tuple[str, str], bucket: str, key: str) -> None:
+        """Copy an object, given as bucket and key, within S3; in parts where it is large."""
+        with aws_errors(f"copy {source[1]!r} to bucket {bucket!r}"):
+            found: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
+            self._client.copy(found, bucket, key, ExtraArgs={**self._payer, **self._kept})
 
 
 def _name(key: str) -> str:

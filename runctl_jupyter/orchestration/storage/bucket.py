@@ -71,6 +71,9 @@ class PlainS3(Protocol):
     def told_digest(self, bucket: str, key: str) -> tuple[bool, bytes | None]:
         """Return whether the tag is made from the bytes, and their SHA-256 if S3 has it."""
 
+    def copy(self, source: tuple[str, str], bucket: str, key: str) -> None:
+        """Copy an object, given as bucket and key, within S3."""
+
 
 class BucketStore:
     """Objects under ``s3://bucket/prefix``; a `RecordStore` with listing and transfer of files.
@@ -256,7 +259,7 @@ class BucketStore:
         """Return what S3 tells of an object's bytes; None when it cannot be asked."""
         if self._plain is None:
             return None
-        return ToldDigest(*self._plain.told_digest(self.bucket, f"{self.prefix}/{key}".lstrip("/")))
+        return ToldDigest(*self._plain.told_digest(self.bucket, self.full_key(key)))
 
     def put_parts(self, key: str, parts: Iterable[bytes], part_bytes: int, in_flight: int) -> None:
         """Write an object from its parts; when `parts` raises, nothing of it is left in S3."""
@@ -276,6 +279,16 @@ class BucketStore:
                 raise PreconditionFailed(f"{self.uri_of(key)} has changed")
             for piece in found.stream(min_chunk_size=_READ_BYTES):
                 yield memoryview(piece)
+
+    def copy_from(self, other: BucketStore, source: str, key: str) -> None:
+        """Copy an object of another store to `key`, without its bytes coming here."""
+        if self._plain is None:
+            raise StoreError("this store cannot copy within S3")
+        self._plain.copy((other.bucket, other.full_key(source)), self.bucket, self.full_key(key))
+
+    def full_key(self, key: str) -> str:
+        """Return `key` as the bucket knows it."""
+        return f"{self.prefix}/{key}" if self.prefix else key
 
     def put_file(self, key: str, path: Path) -> int:
         """Upload a file, in parts when it is large, and return the size S3 says it has now."""

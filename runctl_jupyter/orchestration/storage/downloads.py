@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from runctl_jupyter.orchestration.storage.parts import MIB, PART_BYTES, EntityTa
 from runctl_jupyter.orchestration.storage.ranged import RangedFile
 from runctl_jupyter.run_record import NotFound, PreconditionFailed
 
+_RANGE_BYTES = 16 * MIB
 _MOST_RANGE = 64 * MIB
 """Ranges larger than this would lose too much in a cut."""
 
@@ -36,13 +37,13 @@ class Downloads:
         self._open_files: list[RangedFile] = []
 
     def jobs(self, places: Mapping[str, ListedObject]) -> Iterator[Job]:
-        """Yield the work of many objects by the paths they go to; large ones are many jobs."""
+        """Yield the work of many objects by the absolute paths they go to; large ones are many jobs."""
         folders: set[str] = set()
         for path, found in places.items():
-            folder = os.path.dirname(path)  # noqa: PTH120 - of twenty thousand paths
+            folder = path.rpartition("/")[0]
             if folder not in folders:
                 with file_errors(folder):
-                    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+                    Path(folder).mkdir(parents=True, exist_ok=True)
                 folders.add(folder)
             if found.size > PART_BYTES:
                 yield from self._in_ranges(path, found)
@@ -67,7 +68,7 @@ class Downloads:
         tag = EntityTag(found.etag)
         checked = self._verify and tag.md5 and not tag.parts
         digest = hashlib.md5(usedforsecurity=False)
-        temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")  # noqa: PTH118, PTH120
+        temporary = f"{path.rpartition('/')[0]}/.{secrets.token_hex(8)}.part"
         try:
             with self._reading(found), file_errors(path):
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -84,10 +85,9 @@ class Downloads:
                 require_size(self._store.uri_of(found.key), size, found.size)
                 if checked and not tag.says([digest.digest()]) and not self._is_what_is_told(found, temporary):
                     raise _wrong(self._store.uri_of(found.key))
-                os.replace(temporary, path)  # noqa: PTH105
+                Path(temporary).replace(path)
         except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)  # noqa: PTH108
+            Path(temporary).unlink(missing_ok=True)
             raise
 
     def _in_ranges(self, path: str, found: ListedObject) -> Iterator[Job]:
@@ -97,7 +97,7 @@ class Downloads:
         as_parts = cut is not None and cut <= _MOST_RANGE
         with file_errors(path):
             uri = self._store.uri_of(found.key)
-            part = cut if cut and as_parts else PART_BYTES
+            part = cut if cut and as_parts else _RANGE_BYTES
             file = RangedFile(path, uri, found.etag, found.size, part, digests=as_parts)
         self._open_files.append(file)
         self._tally.moved(file.held_bytes)

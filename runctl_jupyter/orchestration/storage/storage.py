@@ -11,6 +11,7 @@ from pathlib import Path
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, ObjectMissing
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import ObjectPage, Preview, StorageObject, SyncReport, Transfer
+from runctl_jupyter.orchestration.storage.awaiting import awaitable
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.crew import OnProgress
 from runctl_jupyter.orchestration.storage.explained import explained, storage_errors
@@ -18,7 +19,7 @@ from runctl_jupyter.orchestration.storage.names import Selection, landing_places
 from runctl_jupyter.orchestration.storage.objects import MOST_IN_PAGE, Objects
 from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.scan import everything, one_level
-from runctl_jupyter.orchestration.storage.sync import FolderSync
+from runctl_jupyter.orchestration.storage.sync import FolderSync, copy_within_s3
 from runctl_jupyter.orchestration.storage.sync_memory import SyncMemory
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
@@ -313,7 +314,7 @@ class Storage:
         options: S3Options = _PLAIN,
         on_progress: OnProgress | None = None,
     ) -> SyncReport:
-        """Make `destination` like `source`: one is a folder, the other an ``s3://`` prefix. Moves only what differs.
+        """Make `destination` like `source`: folders and ``s3://`` prefixes, at least one of these. Moves what differs.
 
         Parameters
         ----------
@@ -329,35 +330,44 @@ class Storage:
         Raises
         ------
         InvalidRequest
-            Not one folder and one address, or names that one of the two cannot hold.
+            No address at all, or names that one of the two cannot hold.
         ObjectChanged, StorageUnavailable
             As of `download` and `upload`.
         """
-        up = str(destination).startswith("s3://")
-        if up == str(source).startswith("s3://"):
-            raise InvalidRequest("A sync is between a folder and S3.", "Give one folder and one s3:// address.")
+        up, down = (str(place).startswith("s3://") for place in (destination, source))
+        if not up and not down:
+            raise InvalidRequest("A sync needs S3 on one side.", "Give one s3:// address, or two.")
         started = time.monotonic()
-        address = S3Uri.parse(str(destination if up else source))
-        folder = Path(source if up else destination).expanduser()
-        prefix = as_prefix(address.key)
-        store = self._open(address.bucket, options)
-        memory = SyncMemory(self._memory_dir, folder, f"{options.endpoint_url} {store.uri_of(prefix)}")
-        pair = FolderSync(store, prefix, folder, Selection(include, exclude), memory)
-        if up:
-            done = pair.upload(delete=delete, dry_run=dry_run, on_progress=on_progress)
+        wanted = Selection(include, exclude)
+        if up and down:
+            origin, target = S3Uri.parse(str(source)), S3Uri.parse(str(destination))
+            ends = [(self._open(each.bucket, options), as_prefix(each.key)) for each in (origin, target)]
+            done = copy_within_s3(ends[0], ends[1], wanted, delete=delete, dry_run=dry_run, on_progress=on_progress)
         else:
-            done = pair.download(delete=delete, dry_run=dry_run, verify=verify, on_progress=on_progress)
+            address = S3Uri.parse(str(destination if up else source))
+            folder, prefix = Path(source if up else destination).expanduser(), as_prefix(address.key)
+            store = self._open(address.bucket, options)
+            memory = SyncMemory(self._memory_dir, folder, f"{options.endpoint_url} {store.uri_of(prefix)}")
+            pair = FolderSync(store, prefix, folder, wanted, memory)
+            if up:
+                done = pair.upload(delete=delete, dry_run=dry_run, on_progress=on_progress)
+            else:
+                done = pair.download(delete=delete, dry_run=dry_run, verify=verify, on_progress=on_progress)
+        moved = list(done.moved)
         return SyncReport(
             source=str(source),
             destination=str(destination),
-            uploaded=list(done.moved) if up else [],
-            downloaded=[] if up else list(done.moved),
+            uploaded=moved if up and not down else [],
+            downloaded=moved if down and not up else [],
+            copied=moved if up and down else [],
             deleted=list(done.deleted),
             unchanged=done.unchanged,
             bytes=sum(done.moved.values()),
             seconds=round(time.monotonic() - started, 3),
             dry_run=dry_run,
         )
+
+    upload_async, download_async, sync_async = awaitable(upload), awaitable(download), awaitable(sync)
 
 
 def as_prefix(key: str) -> str:

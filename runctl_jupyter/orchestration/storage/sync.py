@@ -1,4 +1,4 @@
-"""Makes a prefix like a folder, or a folder like a prefix: moves what differs, by content and not by date.
+"""Makes a prefix like a folder, a folder like a prefix, a prefix like another: moves what differs, by content.
 
 Two files are the same when their sizes are, and their content is: what S3's entity tag says of an object is compared
 with the file, and the answer is remembered until one of the two changes. A tag that says nothing (another tool's parts,
@@ -8,7 +8,7 @@ a KMS key) leaves the dates to decide, as with other tools.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from runctl_jupyter.orchestration.storage.explained import storage_errors
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.names import LocalFile, Selection, check_key, landing_places, local_file
 from runctl_jupyter.orchestration.storage.names import local_files as files_below
-from runctl_jupyter.orchestration.storage.parts import EntityTag, tag_fits
+from runctl_jupyter.orchestration.storage.parts import MOST_IN_FLIGHT, EntityTag, tag_fits
 from runctl_jupyter.orchestration.storage.sync_memory import Known, SyncMemory, known
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 
 _DELETED_AT_ONCE = 1000
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ class FolderSync:
                 {file.name: known(file, sent.etags.get(each.key, each.etag)) for file, each in sent.sent}
             )
             with storage_errors():
-                for start in range(0, len(extra), _DELETED_AT_ONCE):
-                    self._store.delete([remote[name].key for name in extra[start : start + _DELETED_AT_ONCE]])
+                _delete(self._store, [remote[name].key for name in extra])
         self._remember()
         sizes = {name: local[name].size for name in wanted}
         return Difference(sizes, {name: remote[name].size for name in extra}, len(local) - len(wanted))
@@ -102,11 +102,10 @@ class FolderSync:
         """
         remote = below(self._store, self._prefix, self._selection)
         if not remote:
-            uri = self._store.uri_of(self._prefix)
-            raise ObjectMissing(f"There is nothing under {uri}.", "See what is there: runctl s3 list")
+            raise _nothing_under(self._store, self._prefix)
         places = landing_places(str(self._folder), remote)
         local = self._local() if self._folder.is_dir() else {}
-        changed = self._changed(local, remote, lambda file, found: file.mtime_ns < _ns(found))
+        changed = self._changed(local, remote, _may_be_older)
         wanted = [name for name in remote if name not in local or name in changed]
         extra = [name for name in local if name not in remote] if delete else []
         if not dry_run:
@@ -171,8 +170,69 @@ class FolderSync:
                 folder = folder.parent
 
 
+def copy_within_s3(
+    source: tuple[BucketStore, str],
+    destination: tuple[BucketStore, str],
+    selection: Selection,
+    *,
+    delete: bool,
+    dry_run: bool,
+    on_progress: OnProgress | None,
+) -> Difference:
+    """Make a prefix like another, each given as store and prefix; the bytes stay in S3.
+
+    Objects of the same size are the same when their tags are, or when the copy is the younger: what S3 copies in parts
+    has a tag of its own.
+
+    Raises
+    ------
+    ObjectMissing
+        There is nothing under the source.
+    """
+    (origin, origin_prefix), (store, prefix) = source, destination
+    theirs, ours = below(origin, origin_prefix, selection), below(store, prefix, selection)
+    if not theirs:
+        raise _nothing_under(origin, origin_prefix)
+    wanted = {name: each for name, each in theirs.items() if _is_older(ours.get(name), each)}
+    extra = {name: each for name, each in ours.items() if name not in theirs} if delete else {}
+    if not dry_run:
+        tally = Tally(len(wanted), sum(each.size for each in wanted.values()))
+
+        def copy(name: str) -> None:
+            store.copy_from(origin, wanted[name].key, prefix + name)
+            tally.moved(wanted[name].size)
+            tally.finished()
+
+        with storage_errors():
+            work_off((partial(copy, name) for name in wanted), tally, on_progress, MOST_IN_FLIGHT)
+            _delete(store, [each.key for each in extra.values()])
+    sizes = {name: each.size for name, each in wanted.items()}
+    return Difference(sizes, {name: each.size for name, each in extra.items()}, len(theirs) - len(wanted))
+
+
+def _is_older(found: ListedObject | None, than: ListedObject) -> bool:
+    """Return whether what is there is not a copy, or may be none."""
+    if found is None or found.size != than.size:
+        return True
+    # S3 tells time in whole seconds: within one, either may have been the first.
+    return found.etag != than.etag and found.last_modified <= than.last_modified
+
+
+def _may_be_older(file: LocalFile, than: ListedObject) -> bool:
+    return file.mtime_ns - file.mtime_ns % _SECOND_NS <= _ns(than)
+
+
+def _delete(store: BucketStore, keys: Sequence[str]) -> None:
+    for start in range(0, len(keys), _DELETED_AT_ONCE):
+        store.delete(keys[start : start + _DELETED_AT_ONCE])
+
+
+def _nothing_under(store: BucketStore, prefix: str) -> ObjectMissing:
+    return ObjectMissing(f"There is nothing under {store.uri_of(prefix)}.", "See what is there: runctl s3 list")
+
+
 def _ns(found: ListedObject) -> int:
-    return int(found.last_modified.timestamp() * 1e9)
+    return int(found.last_modified.timestamp()) * _SECOND_NS
 
 
 def _known_at(path: str, etag: str) -> Known:

@@ -46,7 +46,7 @@ def fetch(
     verify: bool = True,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Download objects to the paths they are at in `places`."""
+    """Download objects to the absolute paths they are at in `places`."""
     tally = Tally(len(places), sum(found.size for found in places.values()))
     downloads = Downloads(store, tally, verify=verify)
     small = sum(found.size <= PART_BYTES for found in places.values())

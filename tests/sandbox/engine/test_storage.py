@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, ObjectMissing, StorageUnavailable
+from runctl_jupyter.orchestration.storage.crew import Progress
 from runctl_jupyter.orchestration.storage.names import landing_places
 from runctl_jupyter.orchestration.storage.options import S3Options
 from tests.sandbox.conftest import Boto
@@ -142,3 +145,33 @@ def test_a_relative_path_is_where_you_are(engine: Engine, tmp_path: Path, monkey
     storage.download(f"{BASE}-relative/f", "g")
     storage.download(f"{BASE}-relative", "d", recursive=True)
     assert [(tmp_path / name).read_bytes() for name in ("g", "d/f")] == [b"one", b"one"]
+
+
+def test_a_transfer_that_is_awaited_can_be_stopped(engine: Engine, tmp_path: Path, boto: Boto) -> None:
+    storage = engine({}).storage
+    with (tmp_path / "big").open("wb") as big:
+        big.truncate(3000 << 20)
+    (tmp_path / "small").write_bytes(b"x")
+    threads = set()
+
+    async def both() -> int:
+        begun = asyncio.Event()
+
+        def note(progress: Progress) -> None:
+            threads.add(threading.get_ident())
+            if progress.bytes_done:
+                begun.set()
+
+        task = asyncio.create_task(storage.upload_async(tmp_path / "big", f"{BASE}-awaited/big", on_progress=note))
+        await begun.wait()
+        moved = await storage.upload_async(tmp_path / "small", f"{BASE}-awaited/small")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return moved.files
+
+    assert asyncio.run(both()) == 1
+    assert threads == {threading.get_ident()}
+    found = boto("s3").list_objects_v2(Bucket="runctl-sandbox", Prefix="storage-test-awaited")
+    assert [each["Key"] for each in found["Contents"]] == ["storage-test-awaited/small"]
+    assert "Uploads" not in boto("s3").list_multipart_uploads(Bucket="runctl-sandbox")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runctl_jupyter.orchestration import Runctl
+from runctl_jupyter.orchestration import Runctl, S3Options
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectMissing
 from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
@@ -146,10 +146,11 @@ def test_a_slip_of_the_pen_empties_nothing(rc: Runctl, folder: Path, prefix: str
         with pytest.raises(InvalidRequest):
             rc.storage.sync(wrong, uri, delete=True)
     assert contents(boto, prefix) == before
-    with pytest.raises(InvalidRequest, match="one folder and one"):
-        rc.storage.sync(uri, uri)
-    with pytest.raises(InvalidRequest, match="one folder and one"):
+    with pytest.raises(InvalidRequest, match="needs S3"):
         rc.storage.sync(folder, folder)
+    with pytest.raises(ObjectMissing):
+        rc.storage.sync(f"{uri}-typo", uri, delete=True)
+    assert contents(boto, prefix) == before
 
 
 def test_a_hostile_key_is_refused_before_anything_is_removed(rc: Runctl, folder: Path, prefix: str, boto: Boto) -> None:
@@ -159,3 +160,22 @@ def test_a_hostile_key_is_refused_before_anything_is_removed(rc: Runctl, folder:
     with pytest.raises(InvalidRequest, match="outside"):
         rc.storage.sync(f"s3://{BUCKET}/{prefix}", folder, delete=True)
     assert files(folder) == before
+
+
+def test_within_s3(rc: Runctl, folder: Path, prefix: str, boto: Boto) -> None:
+    uri, copy = f"s3://{BUCKET}/{prefix}", f"s3://{BUCKET}/{prefix}-copy"
+    (folder / "big").write_bytes(os.urandom(9 << 20))
+    rc.storage.sync(folder, uri)
+    boto("s3").put_object(Bucket=BUCKET, Key=f"{prefix}-copy/old", Body=b"o")
+    dry = rc.storage.sync(uri, copy, dry_run=True)
+    assert (len(dry.copied), dry.unchanged) == (5, 0)
+    done = rc.storage.sync(uri, copy, delete=True, options=S3Options(sse="AES256"))
+    assert (sorted(done.copied), done.deleted) == (sorted(files(folder)), ["old"])
+    for name, data in files(folder).items():
+        found = boto("s3").get_object(Bucket=BUCKET, Key=f"{prefix}-copy/{name}")
+        assert found["Body"].read() == data
+        assert found["ServerSideEncryption"] == "AES256"
+    again = rc.storage.sync(uri, copy, delete=True)
+    assert (again.copied, again.deleted, again.unchanged) == ([], [], 5)
+    boto("s3").put_object(Bucket=BUCKET, Key=f"{prefix}/a.txt", Body=b"A.TXT")
+    assert rc.storage.sync(uri, copy).copied == ["a.txt"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,23 +112,23 @@ def test_the_verb_prints_json_lines_and_ends_with_ctrl_c(rc: Runctl, boto: Boto)
 @pytest.fixture(scope="module")
 def many(sandbox: Any, boto: Boto) -> str:
     s3 = boto("s3")
-    for n in range(1200):
-        s3.put_object(Bucket=BUCKET, Key=f"many/{n:04}", Body=b"")
-    return "many"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: s3.put_object(Bucket=BUCKET, Key=f"listed/{n:04}", Body=b""), range(1200)))
+    return "listed"
 
 
 def test_a_listing_begins_before_it_is_read_to_its_end(rc: Runctl, boto: Boto, many: str) -> None:
     rows = rc.storage.scan(f"s3://{BUCKET}/{many}")
-    assert next(rows).key == "many/0000"
-    assert [row.key for row in rows] == [f"many/{n:04}" for n in range(1, 1200)]
-    put(boto, "many/zz/below")
+    assert next(rows).key == "listed/0000"
+    assert [row.key for row in rows] == [f"listed/{n:04}" for n in range(1, 1200)]
+    put(boto, "listed/zz/below")
     try:
         mixed = [row.uri for row in rc.storage.scan(f"s3://{BUCKET}/{many}")]
         assert len(mixed) == len(set(mixed)) == 1201
-        assert f"s3://{BUCKET}/many/zz/" in mixed
+        assert f"s3://{BUCKET}/listed/zz/" in mixed
         assert len(rc.storage.list(f"s3://{BUCKET}/{many}", limit=7)) == 7
     finally:
-        boto("s3").delete_object(Bucket=BUCKET, Key="many/zz/below")
+        boto("s3").delete_object(Bucket=BUCKET, Key="listed/zz/below")
 
 
 def test_the_verb_lists_lines_or_one_document(rc: Runctl, many: str) -> None:
@@ -138,7 +139,7 @@ def test_the_verb_lists_lines_or_one_document(rc: Runctl, many: str) -> None:
 
     uri = f"s3://{BUCKET}/{many}"
     rows = json.loads(say(uri, "--recursive", "--json"))
-    assert [row["key"] for row in rows] == [f"many/{n:04}" for n in range(1200)]
+    assert [row["key"] for row in rows] == [f"listed/{n:04}" for n in range(1200)]
     assert json.loads(say(f"s3://{BUCKET}/nothing-here", "--json")) == []
     assert json.loads(say(uri, "--json", "--limit", "1"))[0]["uri"] == f"{uri}/0000"
     lines = say(uri, "--limit", "3").splitlines()

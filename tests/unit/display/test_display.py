@@ -212,10 +212,10 @@ VALUES = [
     (Transfer("a", "s3://my-bucket/b", 1200, 98_400_000, 2.0), ["1,200 files", "98.4 MB", "49.2 MB/s"]),
     (Transfer("a", "s3://my-bucket/b", 1, 1, 2.0, 3), ["3 that were there already"]),
     (
-        SyncReport("a", "s3://my-bucket/b", ["x", *map(str, range(30))], [], ["y"], 7, 1000, 0.5),
+        SyncReport("a", "s3://my-bucket/b", ["x", *map(str, range(30))], [], [], ["y"], 7, 1000, 0.5),
         ["31 uploaded, 1 deleted, 7 unchanged", "… and 11 more", "y"],
     ),
-    (SyncReport("a", "s3://my-bucket/b", [], [], [], 7, 0, 0.5, dry_run=True), ["Would do: Nothing to do"]),
+    (SyncReport("a", "s3://my-bucket/b", [], [], [], [], 7, 0, 0.5, dry_run=True), ["Would do: Nothing to do"]),
 ]
 
 

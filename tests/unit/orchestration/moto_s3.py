@@ -27,6 +27,7 @@ class S3Server:
         self.change_headers: Callable[[list[tuple[str, str]]], list[tuple[str, str]]] | None = None
         self.refuse = ""
         """Requests with this in their query are refused."""
+        self.refusal = "403 Forbidden", "AccessDenied"
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -34,12 +35,13 @@ class S3Server:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
         self.asked.append(environ)
-        if self.refuse and self.refuse in environ["QUERY_STRING"]:
-            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-            start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>AccessDenied</Code></Error>"]
         if self.before is not None:
             self.before(environ)
+        if self.refuse and self.refuse in environ["QUERY_STRING"]:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            status, code = self.refusal
+            start_response(status, [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{code}</Code></Error>".encode()]
 
         def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             return start_response(status, self.change_headers(headers) if self.change_headers else headers, *more)
@@ -70,6 +72,7 @@ class S3Server:
             yield self
         finally:
             self.spoil = self.before = self.change_headers = None
+            self.refuse = ""
             for bucket in self.client.list_buckets()["Buckets"]:
                 for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
                     for each in page.get("Contents", []):
@@ -82,5 +85,5 @@ class S3Server:
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+    def log(self, kind: str, message: str, *args: Any) -> None:
         """Say nothing."""
