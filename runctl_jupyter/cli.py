@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +32,7 @@ from runctl_jupyter.orchestration.errors import RunctlError
 if TYPE_CHECKING:
     from runctl_jupyter.commands.known import KnownNames
     from runctl_jupyter.orchestration import Job, Runctl
+    from runctl_jupyter.orchestration.storage.crew import OnProgress
 
 _HAND_OVER_S = 900.0
 """Seconds a launch may take to reach AWS before this process may end; looking for capacity is the long part."""
@@ -67,6 +69,14 @@ class TerminalDoor:
         path = write_choice(Path.cwd(), choice)
         outranked = "; RUNCTL_TARGET is set and outranks it" if os.environ.get("RUNCTL_TARGET") else ""
         return place_of(self.runctl(choice), f"Written to {path.name} in this folder{outranked}.")
+
+    def progress(self, what: str) -> AbstractContextManager[OnProgress | None]:
+        """Show a bar, where somebody looks."""
+        if not sys.stderr.isatty():
+            return nullcontext()
+        from runctl_jupyter.display.transfer_progress import terminal_bar
+
+        return terminal_bar(what)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -107,6 +107,12 @@ STAGES = (
     ),
     Stage("unit", "engine, doors and record, without machines", tests="unit", options=("-n", WORKERS)),
     Stage(
+        "contents",
+        "readers of checkpoints: files of the real libraries, damaged ones, and some made to do harm",
+        tests="contents",
+        options=("-n", WORKERS),
+    ),
+    Stage(
         "runner",
         "what runs on the machine: real processes, real installs, an S3 that misbehaves",
         tests="runner",
@@ -126,7 +132,7 @@ STAGES = (
         "the same tests on machines with their own network, mounts and disk",
         tests="sandbox",
         options=MACHINES,
-        env={"RUNCTL_TEST_MODE": "isolated"},
+        env={"RUNCTL_TEST_MODE": "isolated", "PYTEST_ADDOPTS": "-m 'not machineless'"},
         isolated=True,
     ),
     Stage(

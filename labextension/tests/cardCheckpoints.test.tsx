@@ -115,6 +115,30 @@ describe('the checkpoints of a job', () => {
     expect(document.activeElement?.textContent).toBe('step_1220.safetensors');
   });
 
+  test('a folder is looked into like a file, and opened as a folder', async () => {
+    const uri = 's3://bucket/runctl/jobs/j/checkpoints/1-00000/';
+    const backend = new FakeBackend({
+      preview: params => ({
+        uri: params.uri,
+        size: 10,
+        kind: 'tensors' as const,
+        text: 'encoder.weight  float32  [3]',
+        truncated: false,
+        facts: [['files', '3']]
+      })
+    });
+    const openObjects = vi.fn();
+    const checkpoints = [checkpoint(0, { name: 'checkpoint-500', uri })];
+    const { user } = await openTab(backend, card({ checkpoints }), /Checkpoints/, { openObjects });
+    await user.click(screen.getByRole('button', { name: 'checkpoint-500' }));
+    const inside = screen.getByRole('group', { name: 'Inside checkpoint-500' });
+    expect(await within(inside).findByText(/encoder\.weight/)).toBeTruthy();
+    expect(backend.asked).toContainEqual({ method: 'preview', params: { uri } });
+    expect(openObjects).not.toHaveBeenCalled();
+    await choose(user, 'checkpoint-500', 'Open the folder');
+    expect(openObjects).toHaveBeenCalledExactlyOnceWith(uri);
+  });
+
   test('what cannot be read says so in place', async () => {
     const { user } = await openTab(new FakeBackend(), card(), /Checkpoints/);
     await user.click(screen.getByRole('button', { name: 'step_610.safetensors' }));

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Runctl
 
 _FRESH_S = 5.0
+_MOST_OBJECTS = 1000
+"""More names than S3 gives at once help nobody who types."""
 _PATIENCE_S = 0.4
 """A completion that takes longer than half a second is felt as a hang."""
 
@@ -79,7 +81,7 @@ def _list(rc: Runctl, kind: str, place: str) -> list[str]:
     if place.count("/") < 3:  # not even a bucket yet: only ours is known without asking for all
         bucket = rc.connection.bucket
         return [f"s3://{bucket}/"] if bucket else []
-    return [found.uri for found in rc.storage.list(place)]
+    return [found.uri for found in rc.storage.list(place, limit=_MOST_OBJECTS)]
 
 
 def _reachable(rc: Runctl) -> bool:

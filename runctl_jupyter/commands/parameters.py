@@ -95,6 +95,23 @@ class S3Uri(click.ParamType[str]):
         return [CompletionItem(uri, type="s3") for uri in found if uri.startswith(incomplete)]
 
 
+class S3OrPath(click.ParamType[str]):
+    """An ``s3://`` address, or a path on this computer."""
+
+    name = "s3 uri or path"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return URIs for what begins like one, else leave it to whoever completes paths."""
+        if incomplete.startswith("s3:"):
+            return S3_URI.shell_complete(ctx, param, incomplete)
+        return [CompletionItem(incomplete, type="file")]
+
+
 INSTANCE = Known("instance", "instances")
 INSTANCE_TYPE = Known("type", "types")
 JOB = Known("job", "jobs")
@@ -103,6 +120,7 @@ DURATION = Duration()
 KEY_VALUE = KeyValue()
 NAMES = Names()
 S3_URI = S3Uri()
+S3_OR_PATH = S3OrPath()
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:

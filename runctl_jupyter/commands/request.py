@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.commands.known import KnownNames
     from runctl_jupyter.commands.results import Place
     from runctl_jupyter.orchestration import Job, Runctl
+    from runctl_jupyter.orchestration.storage.crew import OnProgress
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Door(Protocol):
     def use(self, choice: Choice) -> Place:
         """Make `choice` what this door has in use from now on."""
 
+    def progress(self, what: str) -> AbstractContextManager[OnProgress | None]:
+        """Show how far something has come while it goes on, if this door has somebody to show it to."""
+
 
 @dataclass
 class Request:
@@ -80,6 +84,10 @@ class Request:
     def runctl(self) -> Runctl:
         """Return the engine this line is about."""
         return self.door.runctl(self.choice)
+
+    def progress(self, what: str) -> AbstractContextManager[OnProgress | None]:
+        """Show how far something has come; to nobody where the line asked for JSON alone."""
+        return nullcontext() if self.as_json else self.door.progress(what)
 
     def job(self, reference: str) -> Job:
         """Return the job with this id, end of an id, or name; one that is still being launched here counts.

@@ -82,7 +82,8 @@ def view_of(
         log_lines=tuple(mask(line) for line in log_lines),
         log_bytes=job.log_bytes,
         checkpoints=tuple(rows[-_CHECKPOINT_ROWS:]),
-        checkpoint_count=max(job.checkpoint_count, len(rows)),
+        # What the last heartbeat counted may have been pruned since.
+        checkpoint_count=len(rows) if ended and rows else max(job.checkpoint_count, len(rows)),
         note=note,
         commands=tuple(f"{prompt} {verb} {job.name}" for verb in verbs),
         curves=() if measures is None else _curves(measures),

@@ -19,6 +19,10 @@ VALUES = (
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),
     (_MODEL, "Transfer"),
+    ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
+    ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
+    (_MODEL, "PruneReport"),
+    (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
+from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
 from runctl_jupyter.display.provenance import (
     comparison_bundle,
@@ -12,19 +14,31 @@ from runctl_jupyter.display.provenance import (
     provenance_bundle,
     provenance_text,
 )
-from runctl_jupyter.display.style import facts_html, facts_text, table_html
+from runctl_jupyter.display.pruned import prune_bundle, prune_text
+from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.checkpoints.columns import standing_text
+from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
+from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, Transfer
+from runctl_jupyter.orchestration.model import (
+    Checkpoint,
+    Instance,
+    LaunchPlan,
+    PruneReport,
+    StatusReport,
+    SyncReport,
+    Transfer,
+)
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
 Facts = list[tuple[str, str]]
 V = TypeVar("V")
 
-_ROWS = 200
-"""Rows of a table in a notebook; a listing of thousands would weigh it down for ever."""
+_NAMES = 20
+"""Names of files that a sync shows of each kind."""
 
 
 def _instance(instance: Instance) -> tuple[str, Facts, str]:
@@ -75,23 +89,44 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
 
 
 def _checkpoint(checkpoint: Checkpoint) -> tuple[str, Facts, str]:
-    facts = [
-        ("step", "unknown" if checkpoint.step is None else f"{checkpoint.step:,}"),
+    facts = [("step", "unknown" if checkpoint.step is None else f"{checkpoint.step:,}")]
+    if checkpoint.epoch is not None:
+        facts.append(("epoch", f"{checkpoint.epoch:,}"))
+    facts += [
         ("metrics", plain(dict(sorted(checkpoint.metrics.items())))),
         ("size", size_text(checkpoint.size)),
         ("format", checkpoint.format),
         ("created", to_iso(checkpoint.created_at)),
-        ("job", f"{checkpoint.job_id}, attempt {checkpoint.attempt}"),
-        ("uri", checkpoint.uri),
     ]
-    return f"{checkpoint.name}{' (latest)' if checkpoint.latest else ''}", facts, ""
+    if checkpoint.job_id is not None:
+        facts.append(("job", f"{checkpoint.job_id}, attempt {checkpoint.attempt}"))
+    facts.append(("uri", checkpoint.uri))
+    standing = standing_text(checkpoint)
+    return f"{checkpoint.name}{f' ({standing})' if standing else ''}", facts, ""
 
 
 def _transfer(transfer: Transfer) -> tuple[str, Facts, str]:
     rate = f", {size_text(transfer.bytes / transfer.seconds)}/s" if transfer.seconds > 0 else ""
     files = f"{transfer.files:,} file{'s' if transfer.files != 1 else ''}"
     facts = [("from", transfer.source), ("to", transfer.destination), ("took", f"{transfer.seconds:.1f} s{rate}")]
+    if transfer.skipped:
+        facts.append(("left alone", f"{transfer.skipped:,} that were there already"))
     return f"Moved {files}, {size_text(transfer.bytes)}", facts, ""
+
+
+def _sync(report: SyncReport) -> tuple[str, Facts, str]:
+    moved = [("uploaded", report.uploaded), ("downloaded", report.downloaded), ("copied", report.copied)]
+    deeds = [*moved, ("deleted", report.deleted)]
+    counts = [f"{len(names):,} {deed}" for deed, names in deeds if names]
+    title = f"{', '.join(counts) or 'Nothing to do'}, {report.unchanged:,} unchanged"
+    rate = f", {size_text(report.bytes / report.seconds)}/s" if report.seconds > 0 and not report.dry_run else ""
+    facts = [("from", report.source), ("to", report.destination)]
+    facts.append(("bytes", f"{size_text(report.bytes)} in {report.seconds:.1f} s{rate}"))
+    for deed, names in deeds:
+        facts += [(deed, name) for name in names[:_NAMES]]
+        if len(names) > _NAMES:
+            facts.append((deed, f"… and {len(names) - _NAMES:,} more; --json names them all"))
+    return f"Would do: {title}" if report.dry_run else title, facts, ""
 
 
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
@@ -100,15 +135,24 @@ _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,
     Transfer: _transfer,
+    SyncReport: _sync,
 }
+
+
+_WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]]] = {
+    JobProvenance: (provenance_text, provenance_bundle),
+    JobComparison: (comparison_text, comparison_bundle),
+    CheckpointInfo: (info_text, info_bundle),
+    CheckpointDiff: (diff_text, diff_bundle),
+    PruneReport: (prune_text, prune_bundle),
+}
+"""Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 
 
 def value_text(value: object) -> str:
     """Return a value as text for a terminal; listings print themselves."""
-    if isinstance(value, JobProvenance):
-        return provenance_text(value)
-    if isinstance(value, JobComparison):
-        return comparison_text(value)
+    if type(value) in _WRITTEN:
+        return _WRITTEN[type(value)][0](value)
     describe = _DESCRIBED.get(type(value))
     return facts_text(*describe(value)) if describe is not None else repr(value)
 
@@ -117,23 +161,11 @@ def notebook_bundle(value: object) -> dict[str, str]:
     """Return a value as text and HTML for a notebook, where bucket and account are masked."""
     if isinstance(value, Listing):
         return {"text/plain": repr(value), "text/html": listing_html(value)}
-    if isinstance(value, JobProvenance):
-        return provenance_bundle(value)
-    if isinstance(value, JobComparison):
-        return comparison_bundle(value)
+    if type(value) in _WRITTEN:
+        return _WRITTEN[type(value)][1](value)
     if isinstance(value, StatusReport):
         title, facts, state = _status(value, value.bucket and mask_bucket(value.bucket))
     else:
         title, facts, state = _DESCRIBED[type(value)](value)
     masked = [(name, mask(text)) for name, text in facts]
     return {"text/plain": facts_text(title, masked, state), "text/html": facts_html(title, masked, state)}
-
-
-def listing_html(listing: Listing[Any]) -> str:
-    """Return a listing as an HTML table, or what it says when it is empty."""
-    if not len(listing):
-        return facts_html(listing.empty, [])
-    shown = listing.cells()[:_ROWS]
-    table = table_html([(column.title, column.right) for column in listing.columns], shown)
-    left_out = len(listing) - len(shown)
-    return table + (f"<div>{left_out:,} more rows; .to_dict() has them all</div>" if left_out else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.commands import Choice, Place
     from runctl_jupyter.commands.known import KnownNames
     from runctl_jupyter.orchestration import Job, Runctl
+    from runctl_jupyter.orchestration.storage.crew import OnProgress
 
 
 class NotebookDoor:
@@ -56,6 +58,12 @@ class NotebookDoor:
 
         self._in_use = self._make(choice)
         return place_of(self._in_use)
+
+    def progress(self, what: str) -> AbstractContextManager[OnProgress | None]:
+        """Show a line under the cell that runs."""
+        from runctl_jupyter.magics.transfer_line import transfer_line
+
+        return transfer_line(what)
 
     def _make(self, choice: Choice) -> Runctl:
         from runctl_jupyter.orchestration import Runctl

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import errors
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+    from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
+    from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, TensorInfo
     from runctl_jupyter.orchestration.config import Settings, parse_duration
     from runctl_jupyter.orchestration.errors import RunctlError
     from runctl_jupyter.orchestration.instances.instances import Instances
@@ -25,16 +27,22 @@ if TYPE_CHECKING:
         Checkpoint,
         Instance,
         LaunchPlan,
+        ObjectEvent,
+        PruneReport,
         StatusReport,
         StorageObject,
+        SyncReport,
         Transfer,
     )
     from runctl_jupyter.orchestration.runctl import Runctl
+    from runctl_jupyter.orchestration.storage.options import S3Options
     from runctl_jupyter.orchestration.storage.storage import Storage
     from runctl_jupyter.run_record import JobState
 
 _HOMES = {
     "checkpoints.catalogue": ("Checkpoints",),
+    "checkpoints.difference": ("CheckpointDiff",),
+    "checkpoints.inside": ("CheckpointInfo", "TensorInfo"),
     "config": ("Settings", "parse_duration"),
     "errors": ("RunctlError",),
     "instances.instances": ("Instances",),
@@ -44,8 +52,19 @@ _HOMES = {
     "jobs.log": ("Log",),
     "jobs.provenance": ("JobProvenance",),
     "listing": ("Column", "Listing", "text_table"),
-    "model": ("Checkpoint", "Instance", "LaunchPlan", "StatusReport", "StorageObject", "Transfer"),
+    "model": (
+        "Checkpoint",
+        "Instance",
+        "LaunchPlan",
+        "ObjectEvent",
+        "PruneReport",
+        "StatusReport",
+        "StorageObject",
+        "SyncReport",
+        "Transfer",
+    ),
     "runctl": ("Runctl",),
+    "storage.options": ("S3Options",),
     "storage.storage": ("Storage",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
@@ -53,6 +72,8 @@ _MODULE_OF["JobState"] = "runctl_jupyter.run_record"
 
 __all__ = [
     "Checkpoint",
+    "CheckpointDiff",
+    "CheckpointInfo",
     "Checkpoints",
     "Column",
     "Instance",
@@ -65,12 +86,17 @@ __all__ = [
     "LaunchPlan",
     "Listing",
     "Log",
+    "ObjectEvent",
+    "PruneReport",
     "Runctl",
     "RunctlError",
+    "S3Options",
     "Settings",
     "StatusReport",
     "Storage",
     "StorageObject",
+    "SyncReport",
+    "TensorInfo",
     "Transfer",
     "errors",
     "parse_duration",

@@ -95,6 +95,14 @@ class ObjectMissing(RunctlError):
     """There is no such object."""
 
 
+class ObjectChanged(RunctlError):
+    """An object is not the version that was expected: somebody else has written it meanwhile."""
+
+
+class CheckpointUnreadable(RunctlError):
+    """A checkpoint is of no known format, cut short, damaged, or made to do harm."""
+
+
 class ProjectTooBig(RunctlError):
     """The project to sync is larger than the guard allows."""
 

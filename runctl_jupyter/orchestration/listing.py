@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from runctl_jupyter.orchestration.units import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -63,7 +65,7 @@ class Listing(Sequence[T]):
 
     def cells(self) -> list[list[str]]:
         """Return the table's cells as text, row by row."""
-        return [[column.text(row) for column in self.columns] for row in self._rows]
+        return [[printable(column.text(row)) for column in self.columns] for row in self._rows]
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return one dict per row."""

@@ -74,11 +74,12 @@ class LaunchPlan(Value):
 
 @dataclass(frozen=True)
 class Checkpoint(Value):
-    """A complete checkpoint of a job."""
+    """A checkpoint: of a job, or found in a folder or under an ``s3://`` prefix."""
 
     uri: str
     """Where its data lies: one file, or a folder with ``/`` at the end."""
     name: str
+    """As the script called it; of one that was found, its path below what was looked through."""
     step: int | None
     metrics: Mapping[str, float]
     size: int
@@ -86,11 +87,47 @@ class Checkpoint(Value):
     created_at: datetime
     format: str
     complete: bool
-    job_id: str
-    attempt: int
+    job_id: str | None = None
+    """None for one that no job of a record has saved."""
+    attempt: int | None = None
+    epoch: int | None = None
     latest: bool = False
+    """Whether it is the newest complete one of its job or folder."""
+    best: bool = False
+    """Whether it is the best of its job or folder by the metric that was asked for, or the usual one."""
     seq: int = 0
     """Number among the attempt's checkpoints, from 0."""
+
+
+@dataclass(frozen=True)
+class KeptCheckpoint(Value):
+    """A checkpoint that stays, and why."""
+
+    checkpoint: Checkpoint
+    reason: str
+
+
+@dataclass(frozen=True)
+class PruneReport(Value):
+    """What is removed of the checkpoints of a source, and what stays."""
+
+    source: str
+    dry_run: bool
+    """Whether nothing has been removed."""
+    remove: Sequence[Checkpoint]
+    keep: Sequence[KeptCheckpoint]
+    leftovers: Sequence[str]
+    """Addresses of what an interrupted removal has left; removed as well."""
+    bytes: int
+    """Of all that is removed."""
+    usd_per_month: float | None
+    """What keeping it costs in S3 Standard, at list price; None where the price is not known."""
+    region: str | None
+    """Where the price holds; None on this computer, where it costs nothing."""
+
+    def __repr__(self) -> str:
+        done = "would go" if self.dry_run else "removed"
+        return f"<PruneReport of {self.source}: {len(self.remove)} {done}, {len(self.keep)} kept, {self.bytes:,} bytes>"
 
 
 @dataclass(frozen=True)
@@ -102,6 +139,18 @@ class StorageObject(Value):
     size: int | None
     last_modified: datetime | None
     is_prefix: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectEvent(Value):
+    """Something that has happened to an object."""
+
+    kind: Literal["added", "changed", "removed"]
+    uri: str
+    key: str
+    size: int
+    """Of the object as it is now, or was before it was removed."""
+    seen_at: datetime
 
 
 @dataclass(frozen=True)
@@ -156,6 +205,28 @@ class Transfer(Value):
     files: int
     bytes: int
     seconds: float
+    skipped: int = 0
+    """Files that were left alone because something is there already."""
+
+
+@dataclass(frozen=True)
+class SyncReport(Value):
+    """What a sync did, or would do."""
+
+    source: str
+    destination: str
+    uploaded: Sequence[str]
+    """Names relative to the folder and the prefix."""
+    downloaded: Sequence[str]
+    copied: Sequence[str]
+    """Within S3."""
+    deleted: Sequence[str]
+    """At the destination."""
+    unchanged: int
+    bytes: int
+    """Moved, or to be moved."""
+    seconds: float
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
 from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
@@ -29,6 +30,7 @@ from runctl_jupyter.orchestration.places import place_id, remember
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
+from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.storage import Storage
 from runctl_jupyter.orchestration.storage.stores import bucket_store, record_store
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
@@ -141,15 +143,27 @@ class Runctl:
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """Checkpoints of the target's jobs."""
-        return Checkpoints(self._record, lambda ref: self.jobs.get(ref).id)
+        """Checkpoints: of the target's jobs, and in any place."""
+        return Checkpoints(
+            Sources(
+                lambda: self._record,
+                lambda ref: self.jobs.get(ref).id,
+                self._below,
+                JobRecord,
+                record_in_s3=self.settings.target != "local",
+                cwd=self.cwd,
+            ),
+            lambda: self._session.region,
+        )
 
     @cached_property
     def storage(self) -> Storage:
         """Objects in S3."""
+        memory = _cache_dir() / "s3-sync"
         if isinstance(self._record.store, ListableFolder):
-            return Storage(self._bucket, FolderObjects(self._record.store))
-        return Storage(self._bucket, BucketObjects(self._bucket, S3(self._session).page))
+            return Storage(self._bucket, FolderObjects(self._record.store), memory)
+        objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
+        return Storage(self._bucket, objects, memory)
 
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""
@@ -196,7 +210,7 @@ class Runctl:
                 "types": lambda _: known_types(),
                 "instances": lambda _: [word for i in self.instances.list() for word in (i.name, i.id) if word],
                 "jobs": lambda _: [word for job in self.jobs.list(limit=20) for word in (job.name, job.id)],
-                "s3": lambda prefix: [o.uri for o in self.storage.list(prefix)],
+                "s3": lambda prefix: [o.uri for o in self.storage.list(prefix, limit=1000)],
             }
         )
 
@@ -232,8 +246,18 @@ class Runctl:
             raise TypeError("a record of EC2 jobs lies in a bucket")
         return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
 
-    def _bucket(self, name: str) -> BucketStore:
-        return bucket_store(self._session, name)
+    def _bucket(self, name: str, options: S3Options) -> BucketStore:
+        plain = S3(
+            self._session,
+            endpoint=options.endpoint_url,
+            request_payer=options.request_payer,
+            sse=options.sse,
+            sse_kms_key_id=options.sse_kms_key_id,
+        )
+        return bucket_store(self._session, name, options=options, plain=plain, patient=True)
+
+    def _below(self, bucket: str, prefix: str = "") -> BucketStore:
+        return bucket_store(self._session, bucket, prefix, plain=S3(self._session), patient=True)
 
 
 def _data_dir() -> Path:

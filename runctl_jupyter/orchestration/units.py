@@ -1,10 +1,10 @@
-"""Numbers with their units, the way every door writes them: ``$0.37/h``, ``98.4 MB``, ``1 h 12 m``."""
+"""Numbers with their units (``$0.37/h``, ``98.4 MB``, ``1 h 12 m``), and foreign texts, as every door writes them."""
 
 from __future__ import annotations
 
 from runctl_jupyter.run_record.sizes import size_text
 
-__all__ = ["age_text", "duration_text", "money_text", "rate_text", "size_text"]
+__all__ = ["age_text", "duration_text", "money_text", "printable", "rate_text", "size_text"]
 
 from datetime import datetime
 
@@ -36,3 +36,8 @@ def money_text(usd: float | None) -> str:
 def rate_text(usd_per_hour: float | None) -> str:
     """Return a price per hour (``$0.526/h``); ``unknown`` for None."""
     return "unknown" if usd_per_hour is None else f"${usd_per_hour:.3f}/h"
+
+
+def printable(text: str) -> str:
+    """Return a foreign text as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

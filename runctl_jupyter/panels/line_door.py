@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -65,6 +66,10 @@ class LineDoor:
             Always.
         """
         raise InvalidRequest("A panel does not change the target.", "Choose its place at the top of the panel.")
+
+    def progress(self, what: str) -> AbstractContextManager[None]:
+        """Show nothing: what a panel says moves no files."""
+        return nullcontext()
 
 
 def launch(line: str, door: LineDoor) -> Job | Instance:

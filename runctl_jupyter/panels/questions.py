@@ -118,7 +118,9 @@ class Questions(Calls):
 
     def _preview(self, params: OfObject, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
-            preview: Answer = rc.storage.preview(params.uri).to_dict()
+            # A folder is asked for only as a checkpoint of many files.
+            look = rc.checkpoints.preview if params.uri.endswith("/") else rc.storage.preview
+            preview: Answer = look(params.uri).to_dict()
             return preview
 
     def _types(self, _params: Nothing, place: str | None) -> Answer:

@@ -20,6 +20,7 @@ FORMATS = {
 """Formats of single files by the end of their names; Lightning's ``.ckpt`` is a file of PyTorch's."""
 FOLDER_MARKS = {
     "config.json": "huggingface",
+    "adapter_config.json": "huggingface",
     "trainer_state.json": "huggingface",
     "model.safetensors.index.json": "huggingface",
     "pytorch_model.bin.index.json": "huggingface",
@@ -32,7 +33,7 @@ COUNTERS = ("step", "global_step", "epoch")
 """What checkpoints call how far they are, the finest first."""
 
 _STEP = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep|e)[-_=]?(\d+)", re.IGNORECASE)
-_EPOCH = re.compile(r"(?:epoch|ep)[-_=]?(\d+)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:epoch|(?<!st)ep)[-_=]?(\d+)", re.IGNORECASE)
 
 
 def format_of(name: str) -> Optional[str]:

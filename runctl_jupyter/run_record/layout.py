@@ -18,6 +18,7 @@
     jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
     jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
+    jobs/<job>/checkpoints/<n>-<seq:05d>/runctl-removing.json   while it is removed; the last of it to go
     jobs/<job>/checkpoints/latest.json              pointer, compare-and-swap
     jobs/<job>/outputs/<path>                       what the script left in RUNCTL_OUTPUT_DIR
     resumed/<job>/<n>                               empty: a job that has ended has an attempt n
@@ -25,12 +26,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Optional
 
 JOBS_PREFIX = "jobs/"
 RESUMED_PREFIX = "resumed/"
 """One listing of it tells which jobs of thousands that have ended live again."""
 MANIFEST_SUFFIX = ".json"
+TOMBSTONE = "runctl-removing.json"
+"""Lies in the folder of a checkpoint while it is removed: what is left when that is interrupted is no checkpoint."""
 
 CHUNK_OFFSET = "offset"
 """Metadata of a log chunk: offset in bytes of its first byte in the attempt's stream."""
@@ -40,6 +45,15 @@ CHUNK_TIME = "time"
 CHUNK_ORIGIN = "origin"
 """Metadata of a log chunk: ``runner`` when its bytes are the runner's own lines and not the script's."""
 RUNNER = "runner"
+
+_CHECKPOINT = re.compile(r"(\d+)-(\d{5,})")
+_IN_A_CHECKPOINT = re.compile(r"(?:.*/)?jobs/([^/]+)/checkpoints/(\d+)-(\d{5,})(?:/.*)?", re.DOTALL)
+
+
+def checkpoint_in(address: str) -> Optional[tuple[str, int, int]]:
+    """Return the job, attempt and number that a key or address of a checkpoint's data names; None for others."""
+    named = _IN_A_CHECKPOINT.fullmatch(address)
+    return None if named is None else (named[1], int(named[2]), int(named[3]))
 
 
 def blob_key(sha256: str) -> str:
@@ -166,3 +180,12 @@ class JobKeys:
     def checkpoint_manifest(self, attempt: int, seq: int) -> str:
         """Return the key of a checkpoint's manifest."""
         return f"{self.checkpoints_prefix}{attempt}-{seq:05d}{MANIFEST_SUFFIX}"
+
+
+def checkpoint_number(name: str) -> Optional[tuple[int, int]]:
+    """Return attempt and number of the checkpoint whose manifest, or whose data's folder, has this name.
+
+    Numbers have gaps where checkpoints have been pruned: whoever looks for those that are there lists.
+    """
+    found = _CHECKPOINT.fullmatch(name.removesuffix(MANIFEST_SUFFIX))
+    return (int(found[1]), int(found[2])) if found else None

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, Optional
 
 from runctl_jupyter.run_record.checkpoint_names import (
-    COUNTERS,
     FOLDER_MARKS,
     ON_ITS_WAY,
     folder_format,
     format_of,
     step_of,
 )
+from runctl_jupyter.run_record.checkpoint_numbers import STATE_MOST, TRAINER_STATE, told_by, trainer_state
 
 _UNFINISHED = (*ON_ITS_WAY, ".lock")
 _ZIPPED = ("torch", "numpy", "keras")
 _HEADER_MOST = 16 << 20
-_STATE_MOST = 16 << 20
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 Glance = frozenset[tuple[str, int, int, int]]
@@ -87,16 +86,13 @@ def step_and_metrics(candidate: Candidate) -> tuple[Optional[int], dict[str, flo
 
     Nothing is unpickled.
     """
-    told: dict[str, Any] = {}
+    told: Any = {}
     if candidate.format == "safetensors":
-        told = _safetensors_header(candidate.files[0]).get("__metadata__") or {}
+        told = _safetensors_header(candidate.files[0]).get("__metadata__")
     elif candidate.format == "huggingface":
         told = _trainer_state(candidate)
-    numbers = {name: number for name, value in told.items() if (number := _number(value)) is not None}
-    step = next((int(numbers[name]) for name in COUNTERS if name in numbers), None)
-    if step is None:
-        step = step_of(candidate.name)
-    return step, {name: numbers[name] for name in sorted(numbers) if name not in COUNTERS}
+    numbers = told_by(told if isinstance(told, dict) else {})
+    return numbers.step if numbers.step is not None else step_of(candidate.name), numbers.metrics
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Candidate]:
@@ -170,21 +166,8 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 def _trainer_state(candidate: Candidate) -> dict[str, Any]:
     """Return the newest numbers of transformers' ``trainer_state.json``."""
-    path = candidate.base / "trainer_state.json"
+    path = candidate.base / TRAINER_STATE
     try:
-        if path.stat().st_size > _STATE_MOST:
-            return {}
-        state = json.loads(path.read_bytes())
-        told: dict[str, Any] = {}
-        for entry in state.get("log_history", []):
-            told.update(entry)
-        return {**told, "step": state.get("global_step")}
-    except (OSError, ValueError, AttributeError, TypeError):
+        return trainer_state(path.read_bytes()) if path.stat().st_size <= STATE_MOST else {}
+    except OSError:
         return {}
-
-
-def _number(value: Any) -> Optional[float]:
-    try:
-        return None if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None

@@ -23,6 +23,7 @@ from runctl_jupyter.run_record import (
     StoreError,
     to_iso,
 )
+from runctl_jupyter.run_record.layout import checkpoint_number
 from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.backoff import persist
 from runctl_jupyter.runner.checkpoint_files import (
@@ -269,11 +270,9 @@ class CheckpointUploader:
 
     def _catch_up(self) -> None:
         """Find what a former runner has stored in its last moments, after it had written its journal."""
-        while True:
-            try:
-                manifest = CheckpointManifest.from_json(self._store.get(self._manifest_key()).data)
-            except NotFound:
-                break
+        for number in self._numbers_from(self._seq):
+            self._seq = number
+            manifest = CheckpointManifest.from_json(self._store.get(self._manifest_key()).data)
             for candidate in candidates(self._folder):
                 fingerprint = candidate.fingerprint()
                 if candidate.name == manifest.name and fingerprint and _hashes(candidate) == _promised(manifest):
@@ -283,6 +282,11 @@ class CheckpointUploader:
         self._store.end_uploads(self._keys.checkpoint_data(self._attempt, self._seq))
         self._settled = True
         self._note()
+
+    def _numbers_from(self, first: int) -> list[int]:
+        """Return the numbers of this attempt's checkpoints from `first` on; there may be gaps."""
+        saved = (checkpoint_number(name) for name in self._store.names(self._keys.checkpoints_prefix))
+        return sorted(seq for attempt, seq in filter(None, saved) if attempt == self._attempt and seq >= first)
 
     def _recall(self) -> tuple[dict[str, Fingerprint], int]:
         """Return what a former runner's journal says is stored, and how many checkpoints there are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,15 @@ class FileStore(RecordStore, Protocol):
             There is no such object.
         StoreError
             The store failed.
+        """
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Return the names of the objects directly below `prefix`, which ends in ``/``; not of what lies deeper.
+
+        Raises
+        ------
+        StoreError
+            The store failed or refused.
         """
 
     def keep_only(self, prefix: str, names: Collection[str]) -> None:
@@ -175,6 +184,14 @@ class FolderFiles(FolderStore):
             return StoredFile(self.path(key).stat().st_size)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no {key} in {self.root}") from None
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """List files; see `FileStore.names`."""
+        try:
+            with os.scandir(self.path(prefix.rstrip("/"))) as entries:
+                return [entry.name for entry in entries if entry.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def keep_only(self, prefix: str, names: Collection[str]) -> None:
         """Remove files; see `FileStore.keep_only`."""

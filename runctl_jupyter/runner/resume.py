@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Callable, Optional
 
@@ -17,6 +16,7 @@ from runctl_jupyter.run_record import (
     RecordStore,
     ResumeFrom,
 )
+from runctl_jupyter.run_record.layout import checkpoint_number
 from runctl_jupyter.run_record.sizes import size_text
 from runctl_jupyter.runner.downloads import Damaged, DiskFailed, Progress, Wanted, download, local_path
 from runctl_jupyter.runner.files import FileStore
@@ -90,7 +90,7 @@ def fetch_checkpoint(
     )
 
 
-def latest_of(store: RecordStore, job_id: str) -> Optional[ResumeFrom]:
+def latest_of(store: FileStore, job_id: str) -> Optional[ResumeFrom]:
     """Return the newest complete checkpoint of a job, None when it has none.
 
     Raises
@@ -101,10 +101,11 @@ def latest_of(store: RecordStore, job_id: str) -> Optional[ResumeFrom]:
     return next(candidates_for_resume(store, job_id), None)
 
 
-def candidates_for_resume(store: RecordStore, job_id: str) -> Iterator[ResumeFrom]:
-    """Find the complete checkpoints of a job, the newest first, each looked for when it is asked for.
+def candidates_for_resume(store: FileStore, job_id: str) -> Iterator[ResumeFrom]:
+    """Find the complete checkpoints of a job, the newest first.
 
     Not by the pointer alone: a runner that died between manifest and pointer leaves a checkpoint that is newer.
+    Nor by counting: where checkpoints have been pruned, numbers have gaps.
 
     Yields
     ------
@@ -118,49 +119,34 @@ def candidates_for_resume(store: RecordStore, job_id: str) -> Iterator[ResumeFro
     """
     keys = JobKeys(job_id)
     pointer = _pointer(store, keys)
-    attempt, seq = (pointer.attempt, pointer.seq) if pointer is not None else (1, 0)
-    newer = _existing(store, keys, attempt, seq)
-    later = attempt
-    while True:
-        later += 1
-        found = _existing(store, keys, later, 0)
-        if not found:
-            break
-        newer = found + newer
-    for one in newer:
-        yield ResumeFrom(job_id, one.attempt, one.seq)
-    for older in range(seq - 1, -1, -1):
-        if _manifest(store, keys, attempt, older) is not None:
-            yield ResumeFrom(job_id, attempt, older)
-    for earlier in range(attempt - 1, 0, -1):
-        for one in _existing(store, keys, earlier, 0):
-            yield ResumeFrom(job_id, one.attempt, one.seq)
+    newest = (pointer.attempt, pointer.seq) if pointer is not None else (1, 0)
+    saved = [number for name in store.names(keys.checkpoints_prefix) if (number := checkpoint_number(name)) is not None]
+    for attempt in sorted({attempt for attempt, _ in saved}, reverse=True):
+        numbers = sorted((each for each in saved if each[0] == attempt), reverse=True)
+        # Those before the one pointed to are older whatever their times: their manifests need not be read to sort.
+        before = [each for each in numbers if attempt == newest[0] and each < newest]
+        rest = [each for each in numbers if each not in before]
+        for number in [*_by_time(store, keys, rest), *before]:
+            yield ResumeFrom(job_id, *number)
 
 
-@dataclass(frozen=True)
-class _Existing:
-    attempt: int
-    seq: int
-    created_at: str
+def _by_time(store: FileStore, keys: JobKeys, numbers: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return checkpoints of an attempt, the newest first.
 
-
-def _existing(store: RecordStore, keys: JobKeys, attempt: int, seq: int) -> list[_Existing]:
-    """Return the checkpoints of an attempt from `seq` on, the newest first.
-
-    Numbers have no gaps, but their order is not always that in time: when a machine is about to go, the newest
-    checkpoint is saved before those that still waited.
+    Their order is not always that of their numbers: when a machine is about to go, the newest checkpoint is saved
+    before those that still waited.
     """
-    found: list[_Existing] = []
-    while True:
-        data = _manifest(store, keys, attempt, seq)
+    found: list[tuple[str, tuple[int, int]]] = []
+    for number in numbers:
+        data = _manifest(store, keys, *number)
         if data is None:
-            return sorted(found, key=lambda each: (each.created_at, each.seq), reverse=True)
+            continue
         try:
             created_at = CheckpointManifest.from_json(data).created_at
         except ValueError:
             created_at = ""  # fetching it will say so
-        found.append(_Existing(attempt, seq, created_at))
-        seq += 1
+        found.append((created_at, number))
+    return [number for _, number in sorted(found, reverse=True)]
 
 
 def _manifest(store: RecordStore, keys: JobKeys, attempt: int, seq: int) -> Optional[bytes]:

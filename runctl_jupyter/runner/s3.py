@@ -12,7 +12,7 @@ import http.client
 import io
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -140,8 +140,13 @@ class S3Store:
         prefix = address.key if not address.key or address.key.endswith("/") else address.key + "/"
         return S3Store(address.bucket, prefix, self._place.region, self._credentials, self._endpoint)
 
-    def list(self, prefix: str = "") -> Iterator[ListedFile]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[ListedFile]:
         """List the objects whose keys begin with `prefix`, in order; keys are relative to the store's own prefix.
+
+        Parameters
+        ----------
+        deep
+            Those too with a ``/`` after the prefix.
 
         Raises
         ------
@@ -150,6 +155,8 @@ class S3Store:
         """
         # With encoding-type=url a key may hold what XML cannot.
         query = {"list-type": "2", "encoding-type": "url", "prefix": self.prefix + prefix}
+        if not deep:
+            query["delimiter"] = "/"
         while True:
             page = ListPage.of_answer(self.call("GET", None, query=query).data)
             for file in page.files:
@@ -239,6 +246,10 @@ class S3Store:
         if fingerprint(path) != before or sent.size != before[1]:
             raise FileChanged(str(path))
         return sent
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """List a level; see `FileStore.names`."""
+        return [file.key[len(prefix) :] for file in self.list(prefix, deep=False)]
 
     def keep_only(self, prefix: str, names: Collection[str]) -> None:
         """Delete objects; see `FileStore.keep_only`."""

@@ -13,6 +13,7 @@ from jupyter_server.base.handlers import APIHandler
 
 from runctl_jupyter.orchestration.errors import (
     AwsRefused,
+    CheckpointUnreadable,
     ConfigInvalid,
     CredentialsMissing,
     InstanceBusy,
@@ -21,6 +22,7 @@ from runctl_jupyter.orchestration.errors import (
     InvalidRequest,
     JobNotFound,
     LaunchRefused,
+    ObjectChanged,
     ObjectMissing,
     PermissionDenied,
     ProjectTooBig,
@@ -42,7 +44,8 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
     (403, (PermissionDenied,)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
-    (409, (InstanceBusy, InstanceNotReady, LaunchRefused)),
+    (409, (InstanceBusy, InstanceNotReady, LaunchRefused, ObjectChanged)),
+    (422, (CheckpointUnreadable,)),
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )
 

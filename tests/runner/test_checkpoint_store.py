@@ -51,9 +51,9 @@ class Folder:
         self.path.mkdir()
         self.said: list[str] = []
 
-    def watch(self) -> CheckpointUploader:
+    def watch(self, *, again: bool = False) -> CheckpointUploader:
         found = CheckpointUploader(
-            self.store, KEYS, 1, self.path, 0.02, self.said.append, self.path.parent / "saved.json"
+            self.store, KEYS, 1, self.path, 0.02, self.said.append, self.path.parent / "saved.json", again=again
         )
         found.start()
         return found
@@ -137,6 +137,26 @@ def test_a_manifest_that_was_stored_unnoticed_keeps_its_data(folder: Folder, mon
     assert [m.size for m in folder.manifests()] == [5, 18]
     assert folder.latest() == 1
     folder.check()
+
+
+def test_a_next_runner_writes_behind_a_gap_and_never_into_it(folder: Folder) -> None:
+    first = folder.watch()
+    for count, name in enumerate(("a.bin", "b.bin"), 1):
+        folder.write(name, name.encode())
+        until(lambda: first.count == count)  # noqa: B023
+    assert finish(first) == []
+    folder.store.path(KEYS.checkpoint_manifest(1, 0)).unlink()  # as pruned
+    (folder.path.parent / "saved.json").unlink()
+    second = folder.watch(again=True)
+    folder.write("c.bin", b"c")
+    assert finish(second) == []
+    names = folder.store.names(KEYS.checkpoints_prefix)
+    assert sorted(names) == ["1-00001.json", "1-00002.json", "1-00003.json", "latest.json"]
+    saved = {n: CheckpointManifest.from_json(folder.store.get(KEYS.checkpoint_manifest(1, n)).data) for n in (1, 2, 3)}
+    assert saved[1].name == "b.bin"
+    assert {saved[2].name, saved[3].name} == {"a.bin", "c.bin"}, "what is not stored any more is stored anew"
+    assert folder.store.get(KEYS.checkpoint_data(1, 1) + "b.bin").data == b"b.bin"
+    assert saved[folder.latest()].name == "c.bin"
 
 
 def test_a_store_that_stays_away_is_a_problem_with_a_name(folder: Folder) -> None:

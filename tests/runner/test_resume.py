@@ -154,6 +154,22 @@ def test_the_newest_is_so_by_its_time_when_it_was_saved_before_older_ones(record
     assert record.candidates() == [(1, 1), (1, 2), (1, 0)]
 
 
+def test_gaps_that_prune_leaves_hide_nothing(record: Record) -> None:
+    for attempt, seq in [(1, 2), (1, 5), (2, 4), (4, 3), (4, 7), (4, 9)]:
+        record.save(attempt, seq, "last.pt", {"last.pt": b"%d-%d" % (attempt, seq)}, point=(attempt, seq) <= (4, 3))
+    assert record.candidates() == [(4, 9), (4, 7), (4, 3), (2, 4), (1, 5), (1, 2)]
+    assert latest_of(record.store, JOB) == ResumeFrom(JOB, 4, 9)
+    record.spoil(4, 9, "last.pt")
+    assert record.fetch().read_bytes() == b"4-7"
+
+
+def test_only_manifests_are_checkpoints(record: Record) -> None:
+    record.save(1, 0, "a", {"a": b"a"})
+    record.store.put(record.keys.checkpoint_data(1, 1) + "half.pt", b"half")
+    record.store.put(record.keys.checkpoints_prefix + "notes.json", b"{}")
+    assert record.candidates() == [(1, 0)]
+
+
 @pytest.mark.parametrize("spoilt", [b"WEIGHTS", b"short", b"much longer"])
 def test_a_damaged_checkpoint_is_told_with_its_file(record: Record, spoilt: bytes) -> None:
     record.save(1, 0, "checkpoint-5", {**FOLDER, "w": b"weights"})

@@ -113,7 +113,7 @@ export interface JobDocument {
   earlier: AttemptDocument[];
 }
 
-/** A complete checkpoint. */
+/** A checkpoint. */
 export interface CheckpointDocument {
   uri: string;
   name: string;
@@ -123,10 +123,14 @@ export interface CheckpointDocument {
   created_at: string;
   format: string;
   complete: boolean;
-  job_id: string;
-  attempt: number;
+  /** Null for one that no job has saved. */
+  job_id: string | null;
+  attempt: number | null;
+  /** Absent in what an earlier version has saved, as `best`. */
+  epoch?: number | null;
   seq: number;
   latest: boolean;
+  best?: boolean;
 }
 
 /** One metric over a job's life; the three lists have the same length. */

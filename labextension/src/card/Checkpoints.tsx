@@ -10,7 +10,7 @@ import { useNow } from '../ui/useNow';
 import { bestOf } from './best';
 import type { Best } from './best';
 import { CheckpointRow } from './CheckpointRow';
-import { checkpointMenu, isFolder } from './checkpointMenu';
+import { checkpointMenu } from './checkpointMenu';
 import { placeOf } from './loss';
 import { useAllCheckpoints } from './useAllCheckpoints';
 
@@ -66,26 +66,31 @@ export function Checkpoints(props: {
   }, [onOpened]);
   const look = useCallback(
     (checkpoint: CheckpointDocument) => {
-      if (isFolder(checkpoint)) {
-        openObjects?.(checkpoint.uri);
-      } else {
-        onOpened(checkpoint.uri === opened ? null : checkpoint.uri);
-      }
+      onOpened(checkpoint.uri === opened ? null : checkpoint.uri);
     },
-    [opened, onOpened, openObjects]
+    [opened, onOpened]
+  );
+  const openFolder = useMemo(
+    () =>
+      openObjects === undefined
+        ? undefined
+        : (checkpoint: CheckpointDocument) => {
+            openObjects(checkpoint.uri);
+          },
+    [openObjects]
   );
   const menuOf = useCallback(
     (checkpoint: CheckpointDocument) =>
       checkpointMenu(checkpoint, job, {
         look: asks ? look : undefined,
-        openFolder: openObjects === undefined ? undefined : look,
+        openFolder,
         resume: onResume,
         download: asks ? download : undefined,
         downloadUrl: each => backend.downloadUrl({ uri: each.uri }),
         insert: insertCell,
         copy: onCopy
       }),
-    [job, asks, look, openObjects, onResume, download, backend, insertCell, onCopy]
+    [job, asks, look, openFolder, onResume, download, backend, insertCell, onCopy]
   );
 
   if (checkpoints.length === 0) {
@@ -128,15 +133,7 @@ export function Checkpoints(props: {
                 now={now}
                 room={props.wide ? 36 : 18}
                 open={opened === checkpoint.uri}
-                onLook={
-                  isFolder(checkpoint)
-                    ? openObjects === undefined
-                      ? null
-                      : look
-                    : asks
-                      ? look
-                      : null
-                }
+                onLook={asks ? look : null}
                 onClose={close}
                 menuOf={menuOf}
               />

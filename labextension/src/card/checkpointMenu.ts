@@ -14,7 +14,7 @@ export interface CheckpointDoings {
   copy: (text: string) => void;
 }
 
-/** A checkpoint of many files is a folder: it is opened and copied, not read. */
+/** A checkpoint of many files is a folder: it can also be opened as one, and is copied whole. */
 export function isFolder(checkpoint: CheckpointDocument): boolean {
   return checkpoint.uri.endsWith('/');
 }
@@ -48,7 +48,8 @@ export function checkpointMenu(
           insert(code);
         };
 
-  add('Look inside', bound(folder ? openFolder : look));
+  add('Look inside', bound(look));
+  add('Open the folder', folder ? bound(openFolder) : undefined);
   add('Load into a variable', inserting(loadCode(checkpoint.uri)), loadCode(checkpoint.uri));
   add('Resume from here', canResume(job) ? bound(resume) : undefined);
   add('Fork: a new job from here', inserting(forkCode(checkpoint)), forkCode(checkpoint));

@@ -5,7 +5,7 @@ import { useConnection } from '../api/context';
 import type { CheckpointDocument, ErrorDocument, JobDocument } from '../api/documents';
 import { useQuery } from '../api/useQuery';
 import { bestOf } from '../card/best';
-import { checkpointMenu, isFolder } from '../card/checkpointMenu';
+import { checkpointMenu } from '../card/checkpointMenu';
 import { agoText } from '../card/clock';
 import { errorOf } from '../ui/errorOf';
 import { countText, metricText, sizeText } from '../ui/format';
@@ -41,7 +41,7 @@ export function CheckpointList(props: {
   const held = answer?.checkpoints ?? null;
 
   const rows = useMemo(
-    () => [...(held ?? [])].sort((a, b) => b.attempt - a.attempt || b.seq - a.seq),
+    () => [...(held ?? [])].sort((a, b) => (b.attempt ?? 0) - (a.attempt ?? 0) || b.seq - a.seq),
     [held]
   );
   const best = useMemo(() => bestOf(rows), [rows]);
@@ -59,11 +59,7 @@ export function CheckpointList(props: {
     );
   };
   const look = (checkpoint: CheckpointDocument): void => {
-    if (isFolder(checkpoint)) {
-      props.onGo(checkpoint.uri);
-    } else {
-      setOpen(open === checkpoint.uri ? null : checkpoint.uri);
-    }
+    setOpen(open === checkpoint.uri ? null : checkpoint.uri);
   };
 
   if (error !== null) {
@@ -100,7 +96,9 @@ export function CheckpointList(props: {
               lines={[checkpointLine(checkpoint, now)]}
               items={checkpointMenu(checkpoint, job, {
                 look,
-                openFolder: look,
+                openFolder: each => {
+                  props.onGo(each.uri);
+                },
                 resume,
                 download: each => {
                   downloads.begin(each.uri);
@@ -109,7 +107,7 @@ export function CheckpointList(props: {
                 insert: host.insertCell,
                 copy
               })}
-              {...(isFolder(checkpoint) ? {} : { expanded: open === checkpoint.uri })}
+              expanded={open === checkpoint.uri}
               onOpen={() => {
                 look(checkpoint);
               }}

@@ -1,7 +1,10 @@
-"""The S3 call that the object-store library lacks: one level of a bucket, page by page."""
+"""What the object-store library lacks of S3: pages of a level, keys that it cannot name, what S3 tells of the bytes."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors, code_of
@@ -9,14 +12,42 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, StorageUnavailab
 from runctl_jupyter.orchestration.model import ObjectEntry, ObjectPage, PrefixEntry
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
 
 class S3:
-    """S3 of one session."""
+    """S3 of one session.
 
-    def __init__(self, session: AwsSession) -> None:
-        self._session = session
+    Parameters
+    ----------
+    endpoint
+        URL of another S3 than the session's.
+    request_payer
+        Whether requests are paid for by who makes them.
+    sse, sse_kms_key_id
+        Encryption of what is written.
+    """
+
+    def __init__(
+        self,
+        session: AwsSession,
+        *,
+        endpoint: str | None = None,
+        request_payer: bool = False,
+        sse: str | None = None,
+        sse_kms_key_id: str | None = None,
+    ) -> None:
+        self._session, self._endpoint = session, endpoint
+        kept = {"ServerSideEncryption": sse, "SSEKMSKeyId": sse_kms_key_id}
+        self._kept: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
+        self._payer: dict[str, Any] = {"RequestPayer": "requester"} if request_payer else {}
+
+    @property
+    def _client(self) -> S3Client:
+        return self._session.s3 if self._endpoint is None else self._session.s3_at(self._endpoint)
 
     def page(self, bucket: str, prefix: str, token: str | None, prefix_filter: str, limit: int) -> ObjectPage:
         """Return a page of the level under `prefix`, which is empty or ends in ``/``; see `Storage.page`."""
@@ -49,6 +80,32 @@ class S3:
             ],
             next=answer.get("NextContinuationToken"),
         )
+
+    def walk(self, bucket: str, prefix: str, after: str) -> Iterator[tuple[str, int, datetime, str]]:
+        """Yield key, size, time and tag of everything under `prefix`, behind the key `after`."""
+        with aws_errors(f"list bucket {bucket!r}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, StartAfter=after, **self._payer
+            )
+            for page in pages:
+                for each in page.get("Contents", []):
+                    yield each["Key"], each["Size"], each["LastModified"], each["ETag"]
+
+    def told_digest(self, bucket: str, key: str) -> tuple[bool, bytes | None]:
+        """Return whether an object's tag is made from its bytes, and the SHA-256 of all of them if S3 keeps it."""
+        with aws_errors(f"read what {key!r} is"):
+            told = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED", **self._payer)
+        kept = told.get("ChecksumSHA256", "")
+        # Of an object in parts it is a checksum of checksums, with the number of parts behind it.
+        whole = base64.b64decode(kept) if kept and "-" not in kept else None
+        keyed = told.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in told
+        return not keyed, whole
+
+    def copy(self, source: tuple[str, str], bucket: str, key: str) -> None:
+        """Copy an object, given as bucket and key, within S3; in parts where it is large."""
+        with aws_errors(f"copy {source[1]!r} to bucket {bucket!r}"):
+            found: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
+            self._client.copy(found, bucket, key, ExtraArgs={**self._payer, **self._kept})
 
 
 def _name(key: str) -> str:

@@ -31,7 +31,7 @@ class AwsSession:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._lock = Lock()
-        self._clients: dict[tuple[str, bool], Any] = {}
+        self._clients: dict[tuple[str, bool, str | None], Any] = {}
 
     @property
     def region(self) -> str:
@@ -97,6 +97,11 @@ class AwsSession:
         client: S3Client = self._client("s3")
         return client
 
+    def s3_at(self, endpoint: str) -> S3Client:
+        """Return a client of another S3."""
+        client: S3Client = self._client("s3", endpoint=endpoint)
+        return client
+
     def s3_endpoint(self) -> str | None:
         """Return the endpoint URL of S3 when it is not AWS's own."""
         env = self.connection.env
@@ -125,22 +130,25 @@ class AwsSession:
             )
             return url
 
-    def _client(self, service: str, *, once: bool = False) -> Any:
+    def _client(self, service: str, *, once: bool = False, endpoint: str | None = None) -> Any:
+        wanted = (service, once, endpoint)
         with self._lock:
-            found = self._clients.get((service, once))
+            found = self._clients.get(wanted)
             if found is None:
-                found = self._clients[service, once] = self._new_client(service, self._config(service, once=once))
+                config = self._config(service, once=once, path_style=endpoint is not None)
+                found = self._clients[wanted] = self._new_client(service, config, endpoint)
         return found
 
-    def _new_client(self, service: str, config: Config) -> Any:
-        endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
+    def _new_client(self, service: str, config: Config, endpoint: str | None) -> Any:
+        if endpoint is None:
+            endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
         region = self.region
         with aws_errors(f"reach {service}"):
             return self._session.client(  # type: ignore[call-overload]
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
 
-    def _config(self, service: str, *, once: bool) -> Config:
+    def _config(self, service: str, *, once: bool, path_style: bool) -> Config:
         from botocore.config import Config
 
         return Config(
@@ -148,6 +156,6 @@ class AwsSession:
             connect_timeout=10,
             read_timeout=60,
             signature_version="s3v4" if service == "s3" else None,
-            s3={"addressing_style": "path"} if self.s3_endpoint() else None,
+            s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",
         )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.run_record import JobKeys, ResumeFrom
+from runctl_jupyter.run_record.layout import checkpoint_in
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
     from runctl_jupyter.orchestration.jobs.record import JobRecord
-
-_IN_RECORD = re.compile(r"jobs/([^/]+)/checkpoints/(\d+)-(\d{5})(?:/.*)?")
 
 
 def resume_point(said: str, record: JobRecord, catalogue: Checkpoints, own: str | None = None) -> ResumeFrom | None:
@@ -32,10 +30,10 @@ def resume_point(said: str, record: JobRecord, catalogue: Checkpoints, own: str 
     """
     if said in ("latest", "none"):
         return None
-    known = _IN_RECORD.fullmatch(said.removeprefix(f"{record.store.uri}/"))
+    known = checkpoint_in(said) if said.startswith((f"{record.store.uri}/", "jobs/")) else None
     if known is not None:
         # One of ours: then its manifest says what its bytes must be.
-        return _recorded(said, known[1], int(known[2]), int(known[3]), record)
+        return _recorded(said, *known, record)
     if "://" in said:
         S3Uri.parse(said)
         if not record.store.uri.startswith("s3://"):
@@ -44,7 +42,7 @@ def resume_point(said: str, record: JobRecord, catalogue: Checkpoints, own: str 
                 "Name a job of this computer, or choose a target: runctl use sandbox",
             )
         return ResumeFrom(uri=said)
-    saved = list(catalogue.of_job(own) if own else catalogue.list(said))
+    saved = list(catalogue.of_job(own or catalogue.find_job(said)))
     fitting = [each for each in saved if each.name == said] if own else saved
     if not fitting:
         lacks = f"Job {own} has no checkpoint {said!r}." if own else f"Job {said} has no complete checkpoint."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
     GenericError,
+    InvalidPathError,
     NotModifiedError,
     PermissionDeniedError,
     PreconditionError,
@@ -20,7 +22,18 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
-from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.listed import ListedObject, level_of
+from runctl_jupyter.orchestration.storage.options import S3Options
+from runctl_jupyter.orchestration.storage.s3_faults import (
+    BEYOND_THE_END,
+    DENIED,
+    EXPIRED,
+    PROVIDER,
+    RETRIED,
+    UNREACHABLE,
+    code_of,
+    reason_of,
+)
 from runctl_jupyter.orchestration.storage.store import ObjectHead, ObjectPart
 from runctl_jupyter.orchestration.storage.whole_file import whole_file
 from runctl_jupyter.run_record import NotFound, PreconditionFailed, StoredObject, StoreError
@@ -29,32 +42,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from obstore import GetResult
+    from obstore.store import RetryConfig
 
 _PIECE_BYTES = 1 << 20
-_CONNECT_S, _REQUEST_S = "10s", "60s"
-_EXPIRED = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired"}
-)
-"""Codes of S3 for credentials that were good once (S3 API reference, "Error responses")."""
-_BEYOND_THE_END = "InvalidRange"
-"""Code of S3 for a range without a byte, as of an empty object."""
-_RETRIED = " retries, max_retries: "
-"""In the library's account of a request that it has made more than once."""
-_PROVIDER = "External AWS credential provider"
-"""How the library names who provides credentials, before the name of the exception and its text."""
-_UNREACHABLE = frozenset(
-    {
-        "ConnectTimeoutError",
-        "ConnectionClosedError",
-        "ConnectionError",
-        "EndpointConnectionError",
-        "HTTPClientError",
-        "ProxyConnectionError",
-        "ReadTimeoutError",
-        "SSLError",
-    }
-)
-"""Exceptions of botocore for a network that is down."""
+_READ_BYTES = 1 << 18
+"""Pieces of a download: of larger ones the allocator gives each back to the system, which costs a third more CPU."""
+_CONNECT_S, _REQUEST_S, _PATIENT_S = "10s", "60s", "10min"
+_PAGE = 1000
+"""Keys that S3 lists at once."""
+
+
+@dataclass(frozen=True)
+class ToldDigest:
+    """What S3 tells of an object's bytes."""
+
+    tag_is_md5: bool
+    """Whether its entity tag is made from them; under a KMS key it is not."""
+    sha256: bytes | None
+    """Of the whole, where S3 keeps it."""
+
+
+class PlainS3(Protocol):
+    """Requests that the object-store library cannot make."""
+
+    def walk(self, bucket: str, prefix: str, after: str) -> Iterator[tuple[str, int, datetime, str]]:
+        """Yield key, size, time and tag of everything under a prefix, behind a key."""
+
+    def told_digest(self, bucket: str, key: str) -> tuple[bool, bytes | None]:
+        """Return whether the tag is made from the bytes, and their SHA-256 if S3 has it."""
+
+    def copy(self, source: tuple[str, str], bucket: str, key: str) -> None:
+        """Copy an object, given as bucket and key, within S3."""
 
 
 class BucketStore:
@@ -72,6 +90,14 @@ class BucketStore:
         ``(access key id, secret)``, or None to ask `credential_provider`.
     credential_provider
         Called by the library when it needs fresh credentials.
+    options
+        What requests ask for besides the object.
+    patient
+        Whether a request may take minutes, as large parts do on a slow line.
+    plain
+        For what the library cannot do, e.g. name keys as ``a//b`` or ``a/../b``; without it they are an error.
+    retries
+        How often the library tries again by itself; None leaves it to the library.
     """
 
     def __init__(
@@ -83,16 +109,23 @@ class BucketStore:
         endpoint: str | None = None,
         keys: tuple[str, str] | None = None,
         credential_provider: Any = None,
+        options: S3Options | None = None,
+        patient: bool = False,
+        plain: PlainS3 | None = None,
+        retries: int | None = None,
     ) -> None:
         self.bucket, self.prefix = bucket, prefix
-        options: dict[str, Any] = {"region": region, "virtual_hosted_style_request": endpoint is None}
+        config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": endpoint is None}
         if endpoint is not None:
-            options["endpoint"] = endpoint
+            config["endpoint"] = endpoint
         if keys is not None:
-            options["access_key_id"], options["secret_access_key"] = keys
+            config["access_key_id"], config["secret_access_key"] = keys
         if credential_provider is not None:
-            options["credential_provider"] = credential_provider
-        self._options = options
+            config["credential_provider"] = credential_provider
+        self._config = config | (options.to_config() if options is not None else {})
+        self._timeout = _PATIENT_S if patient else _REQUEST_S
+        self._plain = plain
+        self._retries: RetryConfig | None = None if retries is None else {"max_retries": retries}
         self._store = self._opened()
 
     def _opened(self) -> S3Store:
@@ -100,11 +133,12 @@ class BucketStore:
             self.bucket,
             prefix=self.prefix or None,
             client_options={
-                "allow_http": self._options.get("endpoint", "").startswith("http:"),
+                "allow_http": self._config.get("endpoint", "").startswith("http:"),
                 "connect_timeout": _CONNECT_S,
-                "timeout": _REQUEST_S,
+                "timeout": self._timeout,
             },
-            **self._options,
+            retry_config=self._retries,
+            **self._config,
         )
 
     @property
@@ -142,7 +176,7 @@ class BucketStore:
                 done = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
             except (AlreadyExistsError, PreconditionError) as error:
                 # The library has tried again: the first try may have been carried out and its answer lost.
-                found = self.get(key) if _RETRIED in str(error) else None
+                found = self.get(key) if RETRIED in str(error) else None
                 if found is None or found.data != data:
                     raise
                 return found.etag
@@ -171,7 +205,7 @@ class BucketStore:
             try:
                 found = obstore.get(self._store, key, options={"range": (start, end)})
             except GenericError as error:
-                if _code(error) != f" [{_BEYOND_THE_END}]":
+                if code_of(error) != f" [{BEYOND_THE_END}]":
                     raise
                 meta = obstore.head(self._store, key)
                 return ObjectPart(b"", meta["e_tag"] or "", {}, meta["last_modified"], int(meta["size"]))
@@ -193,15 +227,68 @@ class BucketStore:
     def children(self, prefix: str) -> tuple[list[str], list[ListedObject]]:
         """List one level under `prefix` (ends in ``/`` or is empty): names of sub-prefixes, and objects."""
         with self._errors(prefix):
-            found = obstore.list_with_delimiter(self._store, prefix or None)
+            try:
+                found = obstore.list_with_delimiter(self._store, prefix or None)
+            except InvalidPathError:
+                return level_of(prefix, self.walk(prefix))
         below = [p.rstrip("/").rsplit("/", 1)[-1] for p in found["common_prefixes"]]
         return below, [_listed(meta) for meta in found["objects"]]
 
-    def walk(self, prefix: str) -> Iterator[ListedObject]:
-        """List every object under `prefix`, page by page."""
+    def walk(self, prefix: str, after: str = "") -> Iterator[ListedObject]:
+        """List every object under `prefix`, in the order of their keys, page by page; those behind the key `after`."""
+        last = after
         with self._errors(prefix):
-            for page in obstore.list(self._store, prefix or None, chunk_size=1000):
-                yield from (_listed(meta) for meta in page)
+            try:
+                for page in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE):
+                    for meta in page:
+                        yield _listed(meta)
+                        last = meta["path"]
+            except InvalidPathError:
+                if self._plain is None or self.prefix:
+                    raise
+                yield from (ListedObject(*each) for each in self._plain.walk(self.bucket, prefix, last))
+
+    def look(self, key: str) -> ListedObject:
+        """Return what a listing would say of one object; raises `NotFound`."""
+        found = self.get_part(key, 0, 1)
+        if found.modified is None:
+            raise StoreError(f"S3 does not say when {self.uri_of(key)} was written")
+        return ListedObject(key, found.size, found.modified, found.etag)
+
+    def told_digest(self, key: str) -> ToldDigest | None:
+        """Return what S3 tells of an object's bytes; None when it cannot be asked."""
+        if self._plain is None:
+            return None
+        return ToldDigest(*self._plain.told_digest(self.bucket, self.full_key(key)))
+
+    def put_parts(self, key: str, parts: Iterable[bytes], part_bytes: int, in_flight: int) -> None:
+        """Write an object from its parts; when `parts` raises, nothing of it is left in S3."""
+        with self._errors(key):
+            with obstore.open_writer(self._store, key, buffer_size=part_bytes, max_concurrency=in_flight) as writer:
+                for part in parts:
+                    writer.write(part)
+
+    def read(self, key: str, start: int, end: int, etag: str) -> Iterator[memoryview]:
+        """Read a range in pieces, of the version with this etag and no other; raises `PreconditionFailed`."""
+        with self._errors(key):
+            options: Any = {"if_match": etag}
+            if end > start:
+                options["range"] = (start, end)
+            found = obstore.get(self._store, key, options=options)
+            if (found.meta["e_tag"] or "") != etag:
+                raise PreconditionFailed(f"{self.uri_of(key)} has changed")
+            for piece in found.stream(min_chunk_size=_READ_BYTES):
+                yield memoryview(piece)
+
+    def copy_from(self, other: BucketStore, source: str, key: str) -> None:
+        """Copy an object of another store to `key`, without its bytes coming here."""
+        if self._plain is None:
+            raise StoreError("this store cannot copy within S3")
+        self._plain.copy((other.bucket, other.full_key(source)), self.bucket, self.full_key(key))
+
+    def full_key(self, key: str) -> str:
+        """Return `key` as the bucket knows it."""
+        return f"{self.prefix}/{key}" if self.prefix else key
 
     def put_file(self, key: str, path: Path) -> int:
         """Upload a file, in parts when it is large, and return the size S3 says it has now."""
@@ -222,6 +309,12 @@ class BucketStore:
                 raise StoreError(f"{self.uri_of(key)} ended after {size:,} of {expected:,} bytes", transient=True)
         return size
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, a thousand with a request; one that is not there is no error."""
+        if keys:
+            with self._errors(keys[0]):
+                obstore.delete(self._store, keys)
+
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
         try:
@@ -235,18 +328,23 @@ class BucketStore:
         except (AlreadyExistsError, PreconditionError, NotModifiedError) as error:
             raise PreconditionFailed(f"{self.uri_of(key)} exists or has changed") from error
         except (PermissionDeniedError, UnauthenticatedError) as error:
-            self._raise_if_expired(error)
-            raise StorageUnavailable(
-                f"S3 does not let you use bucket {self.bucket!r}{_code(error)}.",
-                "Check that it is yours and in this account, or name another with --bucket.",
-            ) from error
-        except (GenericError, BaseError) as error:
+            raise self._refused(error) from error
+        except (GenericError, BaseError, OSError) as error:
+            if DENIED in str(error):  # what the library finds out when it ends an upload comes as an OSError
+                raise self._refused(error) from error
             self._raise_if_expired(error)
             if "NoSuchBucket" in str(error):
                 raise StorageUnavailable(
                     f"There is no bucket {self.bucket!r}.", "Name another with --bucket, or create it in this account."
                 ) from error
-            raise StoreError(f"S3 failed on {self.uri_of(key)}: {_reason(error)}", transient=True) from error
+            raise StoreError(f"S3 failed on {self.uri_of(key)}: {reason_of(error)}", transient=True) from error
+
+    def _refused(self, error: BaseException) -> StorageUnavailable:
+        self._raise_if_expired(error)
+        return StorageUnavailable(
+            f"S3 does not let you use bucket {self.bucket!r}{code_of(error)}.",
+            "Check that it is yours and in this account, or name another with --bucket.",
+        )
 
     def _raise_if_expired(self, error: BaseException) -> None:
         """Raise for credentials that are over, and forget them: the library would go on with what it has.
@@ -258,12 +356,12 @@ class BucketStore:
         StoreError
             They could not be renewed because the network is down.
         """
-        reason = _reason(error)
-        provider, _, said = reason.partition(_PROVIDER)[2].lstrip(": ").partition(": ")
-        if provider in _UNREACHABLE:
+        reason = reason_of(error)
+        provider, _, said = reason.partition(PROVIDER)[2].lstrip(": ").partition(": ")
+        if provider in UNREACHABLE:
             raise StoreError(f"The AWS credentials could not be renewed: {said}", transient=True) from error
-        code = provider or _code(error).strip(" []")
-        if provider or code in _EXPIRED:
+        code = provider or code_of(error).strip(" []")
+        if provider or code in EXPIRED:
             self._store = self._opened()
             raise CredentialsMissing(
                 f"The AWS credentials have expired [{code}].", "Sign in again: aws sso login (or renew the keys)."
@@ -272,14 +370,4 @@ class BucketStore:
 
 def _listed(meta: Mapping[str, Any]) -> ListedObject:
     modified: datetime = meta["last_modified"]
-    return ListedObject(str(meta["path"]), int(meta["size"]), modified)
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def _code(error: BaseException) -> str:
-    text = str(error)
-    start = text.find("<Code>")
-    return f" [{text[start + 6 : text.find('</Code>')]}]" if start >= 0 else ""
+    return ListedObject(meta["path"], meta["size"], modified, meta["e_tag"] or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,6 +79,16 @@ class ListableFolder(FolderStore):
             raise NotFound(f"no {self.uri_of(key)}")
         return _copy(source, path)
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete files, and the folders that are empty without them: a store has no empty ones."""
+        for key in keys:
+            path = self.path(key)
+            path.unlink(missing_ok=True)
+            self._meta_path(key).unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root or not _removed_empty(folder):
+                    break
+
     def _folder(self, prefix: str) -> Path:
         return self.path(prefix.rstrip("/")) if prefix else self.root
 
@@ -92,3 +102,11 @@ def _copy(source: Path, destination: Path) -> int:
     with whole_file(destination) as partial:
         shutil.copyfile(source, partial)
     return destination.stat().st_size
+
+
+def _removed_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False  # it holds something, or is gone already
+    return True

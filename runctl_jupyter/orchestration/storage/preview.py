@@ -1,25 +1,26 @@
-"""The beginning of an object for people: text, JSON, the header of tensors. Nothing of it is ever run or unpickled."""
+"""The beginning of an object for people: text, JSON, what a checkpoint holds. Nothing of it is run or unpickled."""
 
 from __future__ import annotations
 
 import codecs
 import json
-import math
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.contents.files import Files
+from runctl_jupyter.orchestration.contents.model import Contents, shape_text
+from runctl_jupyter.orchestration.contents.reading import read
+from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest
 from runctl_jupyter.orchestration.model import Preview
-from runctl_jupyter.orchestration.units import size_text
+from runctl_jupyter.orchestration.units import printable, size_text
 from runctl_jupyter.run_record import to_iso
+from runctl_jupyter.run_record.checkpoint_names import format_of
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.storage.objects import Objects
     from runctl_jupyter.orchestration.storage.store import ObjectPart
 
 _BEGINNING = 64 << 10
-_MOST_HEADER = 16 << 20
 _MOST_TEXT = 256 << 10
 """Indented JSON may be far longer than what it is made from."""
 _MOST_TENSORS = 2000
@@ -27,7 +28,6 @@ _MOST_METADATA = 20
 _MOST_FACT = 200
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 """Characters that no text has: not among them are tabs, ends of lines and pages, and what begins a colour."""
-_LENGTH_BYTES = 8
 
 _FORMATS = (
     (b"PK\x03\x04", "ZIP archive"),
@@ -53,10 +53,9 @@ def preview(uri: str, objects: Objects) -> Preview:
         raise InvalidRequest(f"{uri} names a folder.", "Look at what lies in it.")
     beginning = objects.part(uri, 0, _BEGINNING)
     facts = _facts(beginning)
-    if uri.endswith(".safetensors"):
-        header = _safetensors_header(uri, beginning, objects)
-        if header is not None:
-            return _tensors(uri, beginning.size, header, facts)
+    contents = _contents(uri, beginning, objects)
+    if contents is not None:
+        return tensors_preview(uri, beginning.size, contents, facts)
     truncated = beginning.size > len(beginning.data)
     text = _as_text(beginning.data, truncated=truncated)
     if text is None:
@@ -94,32 +93,34 @@ def _pretty_json(text: str) -> str | None:
     return pretty if len(pretty) <= _MOST_TEXT else None
 
 
-def _safetensors_header(uri: str, beginning: ObjectPart, objects: Objects) -> Mapping[str, Any] | None:
-    """Return the header: its length in eight bytes, then JSON (safetensors, "Format"); None where it is not one."""
-    length = int.from_bytes(beginning.data[:_LENGTH_BYTES], "little")
-    end = _LENGTH_BYTES + length
-    if length > _MOST_HEADER or end > beginning.size:
+def _contents(uri: str, beginning: ObjectPart, objects: Objects) -> Contents | None:
+    """Return what a checkpoint holds; None for what is not named as one, or cannot be read as one."""
+    name = uri.rpartition("/")[2]
+    if format_of(name) is None:
         return None
-    data = beginning.data[:end]
-    if end > len(data):
-        data += objects.part(uri, len(data), end).data
+
+    def read_range(_: str, start: int, end: int) -> bytes:
+        return beginning.data[start:end] if end <= len(beginning.data) else objects.part(uri, start, end).data
+
     try:
-        header = json.loads(data[_LENGTH_BYTES:])
-        header_is_one = all(
-            name == "__metadata__" or (isinstance(each["dtype"], str) and all(type(n) is int for n in each["shape"]))
-            for name, each in header.items()
-        )
-    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return read(Files({name: beginning.size}, read_range))
+    except CheckpointUnreadable:
         return None
-    return header if header_is_one else None
 
 
-def _tensors(uri: str, size: int, header: Mapping[str, Any], facts: list[tuple[str, str]]) -> Preview:
-    tensors = [(name, each["dtype"], each["shape"]) for name, each in header.items() if name != "__metadata__"]
-    shown = [(_line(name), dtype, f"[{', '.join(map(str, shape))}]") for name, dtype, shape in tensors[:_MOST_TENSORS]]
+def tensors_preview(uri: str, size: int, contents: Contents, facts: list[tuple[str, str]]) -> Preview:
+    """Return what can be shown of a checkpoint: a line for each tensor, and facts.
+
+    Parameters
+    ----------
+    facts
+        What is known of it besides, titles and texts.
+    """
+    tensors = contents.tensors
+    shown = [(_line(each.name), each.dtype, shape_text(each.shape)) for each in tensors[:_MOST_TENSORS]]
     wide, narrow = (max((len(row[column]) for row in shown), default=0) for column in (0, 1))
-    metadata = header.get("__metadata__")
-    said = list(metadata.items())[:_MOST_METADATA] if isinstance(metadata, dict) else []
+    counters = [(name, f"{n:,}") for name, n in (("step", contents.step), ("epoch", contents.epoch)) if n is not None]
+    said = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in contents.metadata.items()]
     return Preview(
         uri=uri,
         size=size,
@@ -129,13 +130,15 @@ def _tensors(uri: str, size: int, header: Mapping[str, Any], facts: list[tuple[s
         facts=[
             *facts,
             ("tensors", f"{len(tensors):,}"),
-            ("parameters", f"{sum(math.prod(shape) for _, _, shape in tensors):,}"),
-            *((_line(str(name)), _line(str(value))) for name, value in said),
+            ("parameters", f"{sum(each.elements for each in tensors if each.part == 'model'):,}"),
+            *counters,
+            *((_line(name), _line(value)) for name, value in said[:_MOST_METADATA] if name not in dict(counters)),
+            *(("note", _line(note)) for note in contents.notes),
         ],
     )
 
 
 def _line(text: str) -> str:
     """Return a name or value of a foreign file as a short line of text."""
-    line = "".join(c if c.isprintable() else "�" for c in text)
+    line = printable(text)
     return line if len(line) <= _MOST_FACT else f"{line[:_MOST_FACT]}…"

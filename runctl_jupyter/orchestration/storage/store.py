@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,3 +56,6 @@ class Store(RecordStore, Protocol):
 
     def get_file(self, key: str, path: Path) -> int:
         """Download to `path`, which appears only when whole; return its size."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; one that is not there is no error."""

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CLOCK_SKEW = timedelta(minutes=15)
@@ -175,8 +175,9 @@ def _canonical_path(path: str, service: str) -> str:
 
 
 def _canonical_query(query: str) -> str:
-    pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
-    encoded = sorted((quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~")) for name, value in pairs)
+    """AWS decodes a query before it signs it: a space may come as ``%20`` or as ``+``, as many clients write it."""
+    pairs = [map(unquote_plus, pair.partition("=")[::2]) for pair in query.split("&") if pair]
+    encoded = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in pairs)
     return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
 
 

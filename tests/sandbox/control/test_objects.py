@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.sandbox.connection import Connection
 from runctl_jupyter.sandbox.control.objects import Turn
 from tests.sandbox.conftest import Boto
 
@@ -83,3 +89,16 @@ def test_who_reads_while_somebody_writes_looks_again() -> None:
     assert turn.read(look) == "runner"
     assert turn.read(look) == "runner"
     assert looks == ["", "runner", "runner"]
+
+
+@pytest.mark.parametrize("space", ["%20", "+"])
+def test_a_space_in_a_query_may_come_in_two_ways(sandbox: Connection, boto: Boto, space: str) -> None:
+    boto("s3").put_object(Bucket=BUCKET, Key="two words/x", Body=b"x")
+    env = sandbox.env
+    url = f"{env['AWS_ENDPOINT_URL']}/{BUCKET}?list-type=2&prefix=two%20words%2F"
+    request = AWSRequest("GET", url, headers={"x-amz-content-sha256": hashlib.sha256().hexdigest()})
+    keys = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    S3SigV4Auth(keys, "s3", env["AWS_REGION"]).add_auth(request)
+    answer = httpx.get(url.replace("%20", space), headers=dict(request.headers))
+    assert (answer.status_code, "<Key>two words/x</Key>" in answer.text) == (200, True), answer.text
+    assert httpx.get(url.replace("%20", "-"), headers=dict(request.headers)).status_code == 403

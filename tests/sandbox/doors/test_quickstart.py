@@ -52,5 +52,11 @@ def test_quickstart_notebook(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert accuracy is not None
     assert float(accuracy[1]) > 0.9
     assert "epoch-010.safetensors" in shown["saved = %runctl checkpoints list digits"][0]["data"]["text/plain"]
-    assert "'epoch': '10'" in shown["import json"][0]["data"]["text/plain"]
+    inside = shown["inside = %runctl checkpoints info digits"][0]["data"]
+    assert "epoch-010.safetensors" in inside["text/plain"]
+    assert "4,810 in 4 tensors" in inside["text/plain"]
+    (diff,) = shown["%runctl checkpoints diff digits/epoch-001.safetensors digits"]
+    assert "4 tensors differ" in diff["data"]["text/plain"]
+    (shapes,) = shown["from runctl_jupyter import Runctl"]
+    assert "'weight0': (64, 64)" in shapes["data"]["text/plain"]
     assert "terminated" in shown["%runctl terminate dev --wait"][0]["data"]["text/plain"]

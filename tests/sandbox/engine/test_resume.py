@@ -69,6 +69,21 @@ def test_a_next_attempt_goes_on(engine: Engine, dev: Instance, terminal: Termina
     assert raw.decode() == line(3, 1) + "\n"
 
 
+def test_a_pruned_job_goes_on_from_what_is_left(engine: Engine, dev: Instance) -> None:
+    rc = engine({"t.py": SCRIPT})
+    job = with_checkpoints(rc, dev, "pruned")
+    report = rc.checkpoints.prune(job.id, keep_last=1, dry_run=False)
+    assert [each.name for each in report.remove] == ["step_1.bin", "step_2.bin"]
+    assert report.bytes == 10_000
+    going = succeeded(rc.jobs.resume(job.id))
+    assert printed(going) == [line(1, None), line(2, 3)]
+    assert [(each.attempt, each.seq, each.name) for each in going.checkpoints()] == [
+        (1, 2, "step_3.bin"), (2, 0, "step_4.bin"),
+    ]  # fmt: skip
+    with pytest.raises(InvalidRequest, match="no checkpoint 'step_1"):
+        rc.jobs.resume(job.id, checkpoint="step_1.bin")
+
+
 def test_a_cancelled_job_goes_on(engine: Engine, dev: Instance) -> None:
     rc = engine({"t.py": SCRIPT})
     job = job_of(rc.jobs.train("t.py", on=dev.id, arguments=["--stay"]))

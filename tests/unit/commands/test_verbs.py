@@ -10,6 +10,7 @@ import pytest
 from runctl_jupyter.cli import TerminalDoor
 from runctl_jupyter.commands import Launched, LogView, Outcome, Request, Watched, invoke
 from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError
+from runctl_jupyter.orchestration.storage.options import S3Options
 
 
 def run(line: str, cell: str | None = None) -> Outcome:
@@ -107,19 +108,64 @@ def test_old_train_named_the_machine_first(asked: dict[str, Any]) -> None:
     assert (args, kwargs["on"], kwargs["arguments"]) == (("fit.py",), "i-0123456789abcdef0", ("--epochs", "3"))
 
 
+def test_flags_of_transfers(asked: dict[str, Any]) -> None:
+    run("s3 upload f s3://b/p -r -n --include *.pt --include *.json --exclude tmp/ --sse aws:kms --sse-kms-key-id K")
+    run("s3 download s3://b/p d --no-verify --request-payer --endpoint-url http://h:1")
+    (_, _, up), (_, _, down) = asked["storage"].calls
+    assert (up["no_clobber"], up["include"], up["exclude"]) == (True, ("*.pt", "*.json"), ("tmp/",))
+    assert up["options"] == S3Options(sse="aws:kms", sse_kms_key_id="K")
+    assert down["verify"] is False
+    assert down["options"] == S3Options(request_payer=True, endpoint_url="http://h:1")
+
+    run("s3 sync d s3://b/p --delete --dry-run --exclude *.log")
+    verb, args, flags = asked["storage"].calls[-1]
+    assert (verb, args) == ("sync", ("d", "s3://b/p"))
+    assert (flags["delete"], flags["dry_run"], flags["exclude"]) == (True, True, ("*.log",))
+
+
 def test_storage_and_checkpoints(asked: dict[str, Any]) -> None:
     for line in (
         "s3 list s3://b/p", "s3 list s3://b/p -r", "s3 upload f s3://b/p", "s3 download s3://b/p d --recursive",
-        "checkpoints list digits",
+        "checkpoints list digits", "checkpoints list",
+        "checkpoints list ./ckpt --metric acc --mode max --limit 3 --all",
     ):  # fmt: skip
         run(line)
-    assert asked["storage"].calls == [
-        ("list", ("s3://b/p",), {"recursive": False}),
-        ("list", ("s3://b/p",), {"recursive": True}),
-        ("upload", ("f", "s3://b/p"), {"recursive": False}),
-        ("download", ("s3://b/p", "d"), {"recursive": True}),
+    said = [(verb, args, {k: v for k, v in flags.items() if v}) for verb, args, flags in asked["storage"].calls]
+    nothing = {"options": S3Options()}
+    assert said == [
+        ("scan", ("s3://b/p",), nothing),
+        ("scan", ("s3://b/p",), {"recursive": True, **nothing}),
+        ("upload", ("f", "s3://b/p"), nothing),
+        ("download", ("s3://b/p", "d"), {"recursive": True, "verify": True, **nothing}),
     ]
-    assert asked["checkpoints"].calls == [("list", ("digits",), {})]
+    usual: dict[str, Any] = {"complete": True, "limit": None, "metric": None, "mode": None}
+    assert asked["checkpoints"].calls == [
+        ("list", ("digits",), usual),
+        ("list", (None,), usual),
+        ("list", ("./ckpt",), {"complete": None, "limit": 3, "metric": "acc", "mode": "max"}),
+    ]
+
+
+def test_prune_shows_first_and_cleanup_is_its_old_name(asked: dict[str, Any]) -> None:
+    run("checkpoints prune digits --keep-last 3 --keep-best 2 --metric acc --mode max --keep-every 10")
+    run("checkpoints prune ./ckpt --keep-last 1 --yes")
+    run("s3 cleanup s3://b/p --keep-last 5")
+    run("s3 cleanup s3://b/p --keep-last 5 --dry-run")
+    nothing: dict[str, Any] = {"keep_best": None, "metric": None, "mode": None, "keep_every": None}
+    rules = {"keep_last": 3, "keep_best": 2, "metric": "acc", "mode": "max", "keep_every": 10}
+    assert asked["checkpoints"].calls == [
+        ("prune", ("digits",), {**rules, "dry_run": True}),
+        ("prune", ("./ckpt",), {**nothing, "keep_last": 1, "dry_run": False}),
+        ("prune", ("s3://b/p",), {"keep_last": 5, "dry_run": False}),
+        ("prune", ("s3://b/p",), {"keep_last": 5, "dry_run": True}),
+    ]
+    for line, words in (
+        ("s3 cleanup s3://b/p", "--keep-last"),
+        ("s3 cleanup ./here --keep-last 1", "not an S3 address"),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            run(line)
+    assert len(asked["checkpoints"].calls) == 4
 
 
 def test_jobs_and_views_of_them(write_job: Any) -> None:

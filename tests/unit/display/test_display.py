@@ -17,7 +17,15 @@ from runctl_jupyter.display.values import listing_html, notebook_bundle, value_t
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.record import Seen
 from runctl_jupyter.orchestration.listing import Column, Listing
-from runctl_jupyter.orchestration.model import Checkpoint, Instance, LaunchPlan, StatusReport, StorageObject, Transfer
+from runctl_jupyter.orchestration.model import (
+    Checkpoint,
+    Instance,
+    LaunchPlan,
+    StatusReport,
+    StorageObject,
+    SyncReport,
+    Transfer,
+)
 from runctl_jupyter.run_record import Cause, JobSpec, JobState, Status, now, to_iso
 from runctl_jupyter.run_record.schemas import Limits
 
@@ -202,6 +210,12 @@ VALUES = [
         ["e-1", "1,200", "accuracy=0.94", "98.4 MB"],
     ),
     (Transfer("a", "s3://my-bucket/b", 1200, 98_400_000, 2.0), ["1,200 files", "98.4 MB", "49.2 MB/s"]),
+    (Transfer("a", "s3://my-bucket/b", 1, 1, 2.0, 3), ["3 that were there already"]),
+    (
+        SyncReport("a", "s3://my-bucket/b", ["x", *map(str, range(30))], [], [], ["y"], 7, 1000, 0.5),
+        ["31 uploaded, 1 deleted, 7 unchanged", "… and 11 more", "y"],
+    ),
+    (SyncReport("a", "s3://my-bucket/b", [], [], [], [], 7, 0, 0.5, dry_run=True), ["Would do: Nothing to do"]),
 ]
 
 

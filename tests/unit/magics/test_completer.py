@@ -28,7 +28,7 @@ def test_verbs(local: Runctl) -> None:
     assert {"use", "create", "train", "checkpoints", "s3"} <= set(offered)
     assert set(offered.values()) == {"verb"}
     assert set(tab("%runctl st")) == {"status", "start", "stop"}
-    assert set(tab("%runctl s3 ")) == {"list", "upload", "download"}
+    assert set(tab("%runctl s3 ")) == {"list", "upload", "download", "sync", "watch", "cleanup"}
     assert set(tab("%runctl aws st")) >= {"start", "stop"}
 
 
@@ -58,6 +58,14 @@ def test_scripts(local: Runctl, project: Path) -> None:
     assert tab("%runctl train models/n") == {"models/net.py": "path"}
 
 
+def test_checkpoints_are_of_jobs_and_folders(write_job: Any, project: Path) -> None:
+    job_id = write_job()
+    (project / "models").mkdir()
+    assert tab("%runctl checkpoints list dig") == {"digits": "job"}
+    assert tab("%runctl checkpoints list ./mo") == {"./models/": "path"}
+    assert job_id in tab("%runctl checkpoints prune ")
+
+
 class Store:
     """Stands for an engine whose bucket is far away."""
 
@@ -66,7 +74,7 @@ class Store:
         self.settings = type("Settings", (), {"target": "aws"})()
         self.storage = self
 
-    def list(self, uri: str) -> list[Any]:
+    def list(self, uri: str, *, limit: int) -> list[Any]:
         self.asked += 1
         time.sleep(self.seconds)  # the slow network this class stands for
         return [type("Found", (), {"uri": f"{uri}{name}"})() for name in ("models/", "metrics.json")]

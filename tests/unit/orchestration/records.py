@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
+from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.config import SyncSettings
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.record import JobRecord
@@ -51,3 +54,14 @@ class Records:
 
     def job(self, job_id: str) -> Job:
         return Job(self.record, None, None, self.record.look(job_id))  # type: ignore[arg-type]  # it has ended
+
+
+def catalogue_of(record: JobRecord, find_job: Callable[[str], str] = str, cwd: Path | None = None) -> Checkpoints:
+    """Return the checkpoints of a record where there is no S3."""
+    return Checkpoints(
+        Sources(lambda: record, find_job, _no_bucket, JobRecord, record_in_s3=False, cwd=cwd or Path.cwd())
+    )
+
+
+def _no_bucket(bucket: str, prefix: str = "") -> ListableFolder:
+    raise AssertionError(f"no test asks for {bucket}/{prefix}")

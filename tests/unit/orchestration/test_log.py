@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
 from runctl_jupyter.orchestration.errors import (
     CredentialsMissing,
     InvalidRequest,
@@ -42,6 +41,7 @@ from runctl_jupyter.run_record import (
     now,
     to_iso,
 )
+from tests.unit.orchestration.records import catalogue_of
 
 BEGAN = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
@@ -136,7 +136,7 @@ def job_with(
 
 
 def job_of(record: JobRecord, folder: Path) -> Job:
-    return Job(record, LocalTarget(record.store, folder), Checkpoints(record, str), record.look("j"))
+    return Job(record, LocalTarget(record.store, folder), catalogue_of(record), record.look("j"))
 
 
 @pytest.fixture
@@ -361,7 +361,12 @@ def test_a_follower_before_the_first_chunk_and_before_the_spec(tmp_path: Path) -
     record = JobRecord(ListableFolder(tmp_path))
     spec = JobSpec("j", "j", to_iso(now()), "me", "local", "t.py")
     queued = Status("j", 1, JobState.QUEUED, updated_at=to_iso(now()))
-    job = Job(record, LocalTarget(record.store, tmp_path), Checkpoints(record, str), Seen(spec, 1, queued, None))
+    job = Job(
+        record,
+        LocalTarget(record.store, tmp_path),
+        catalogue_of(record),
+        Seen(spec, 1, queued, None),
+    )
     follower = Follower(Log(job, follow=True))
     record.write_spec(spec)
     put_attempt(record, 1, [b"all"], JobState.SUCCEEDED)

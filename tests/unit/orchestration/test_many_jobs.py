@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.run_record import AttemptPlan, JobState, now, to_iso
-from tests.unit.orchestration.records import Records
+from tests.unit.orchestration.records import Records, catalogue_of
 from tests.unit.orchestration.test_log import TroubledStore
 
 COUNT = 60
@@ -39,7 +38,7 @@ class World:
 
     def jobs(self) -> Jobs:
         record = JobRecord(self.store)
-        catalogue = Checkpoints(record, str)
+        catalogue = catalogue_of(record)
 
         class Submitter:
             resume = None

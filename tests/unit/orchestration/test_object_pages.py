@@ -75,3 +75,31 @@ def test_refusals(session: Session, code: str, status: int, expected: type[Runct
             S3(session).page("lab-runs", "", "nonsense", "", 2)  # type: ignore[arg-type]
     assert len(str(caught.value).splitlines()) == 2
     assert "123456789012" not in str(caught.value)
+
+
+def test_all_below_a_prefix_page_by_page(session: Session) -> None:
+    asked = {"Bucket": "lab-runs", "Prefix": "a/", "StartAfter": "a/b", "RequestPayer": "requester"}
+    rows = [{"Key": f"a/{n}//x", "Size": n, "LastModified": AT, "ETag": f'"{n}"'} for n in range(3)]
+    first = {"IsTruncated": True, "NextContinuationToken": "t", "Contents": rows[:2]}
+    with Stubber(session.s3) as stub:
+        stub.add_response("list_objects_v2", first, asked)
+        stub.add_response("list_objects_v2", {"Contents": rows[2:]}, {**asked, "ContinuationToken": "t"})
+        found = list(S3(session, request_payer=True).walk("lab-runs", "a/", "a/b"))  # type: ignore[arg-type]
+    assert found == [(f"a/{n}//x", n, AT, f'"{n}"') for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({}, (True, None)),
+        ({"ServerSideEncryption": "AES256"}, (True, None)),
+        ({"ServerSideEncryption": "aws:kms"}, (False, None)),
+        ({"SSECustomerAlgorithm": "AES256"}, (False, None)),
+        ({"ServerSideEncryption": "aws:kms", "ChecksumSHA256": "AAEC"}, (False, bytes([0, 1, 2]))),
+        ({"ServerSideEncryption": "aws:kms", "ChecksumSHA256": "AAEC-3"}, (False, None)),
+    ],
+)
+def test_what_is_told_of_an_objects_bytes(session: Session, answer: dict[str, str], told: tuple[bool, Any]) -> None:
+    with Stubber(session.s3) as stub:
+        stub.add_response("head_object", answer, {"Bucket": "b-1", "Key": "k", "ChecksumMode": "ENABLED"})
+        assert S3(session).told_digest("b-1", "k") == told  # type: ignore[arg-type]

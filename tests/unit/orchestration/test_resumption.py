@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from runctl_jupyter.orchestration.checkpoints.catalogue import Checkpoints
 from runctl_jupyter.orchestration.config import SyncSettings
 from runctl_jupyter.orchestration.errors import InstanceNotReady, InvalidRequest, JobNotFound, RunctlError
 from runctl_jupyter.orchestration.jobs.job import Job
@@ -31,7 +30,7 @@ from runctl_jupyter.run_record import (
     Status,
 )
 from runctl_jupyter.run_record.documents import to_plain
-from tests.unit.orchestration.records import Records
+from tests.unit.orchestration.records import Records, catalogue_of
 
 AT = "2026-01-02T03:05:30Z"
 
@@ -65,7 +64,7 @@ class World:
     def __init__(self, tmp_path: Path) -> None:
         self.records, self.machines = Records(tmp_path), Machines()
         self.record, self.store = self.records.record, self.records.store
-        self.catalogue = Checkpoints(self.record, lambda ref: self.jobs.get(ref).id)
+        self.catalogue = catalogue_of(self.record, lambda ref: self.jobs.get(ref).id)
         self.root = tmp_path / "project"
         self.root.mkdir()
         (self.root / "t.py").write_text("print(1)")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobNotFound, RunctlError
 from runctl_jupyter.panels import Panels
 from runctl_jupyter.panels.landing import landing_place
-from runctl_jupyter.run_record import JobState
+from runctl_jupyter.run_record import JobKeys, JobState
 from tests.unit.panels.conftest import JOB_ID, Records
 
 
@@ -54,6 +56,19 @@ def test_the_other_questions(panels: Panels, records: Records) -> None:
     assert own["target"] == "local"
     types = {each["name"]: each for each in panels.query("types")["types"]}
     assert (types["m5.large"]["vcpus"], types["m5.large"]["memory_gib"], types["m5.large"]["gpus"]) == (2, 8, 0)
+
+
+def test_a_checkpoint_of_many_files_is_looked_into(panels: Panels, records: Records) -> None:
+    records.job(JobState.SUCCEEDED)
+    prefix = JobKeys(JOB_ID).checkpoint_data(1, 0)
+    files = {"config.json": b'{"model_type": "tiny"}', "model.safetensors": save({"w": np.zeros((2, 3), np.float32)})}
+    for name, data in files.items():
+        records.store.put(prefix + name, data)
+    preview = panels.query("preview", {"uri": records.store.uri_of(prefix)})
+    assert (preview["kind"], preview["text"]) == ("tensors", "w  float32  [2, 3]")
+    assert ["files", "2"] in preview["facts"]
+    with pytest.raises(InvalidRequest, match="not one checkpoint"):
+        panels.query("preview", {"uri": records.store.uri_of(f"jobs/{JOB_ID}/attempts/")})
 
 
 @pytest.mark.parametrize(
