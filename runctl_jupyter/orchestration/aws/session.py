@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.orchestration.connection import Connection
@@ -105,7 +107,23 @@ class AwsSession:
     def s3_endpoint(self) -> str | None:
         """Return the endpoint URL of S3 when it is not AWS's own."""
         env = self.connection.env
-        return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+        return env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (None if env else self._chosen_s3)
+
+    @cached_property
+    def _chosen_s3(self) -> str | None:
+        """The S3 that the person's environment or profile names, as boto3 reads it.
+
+        AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+        """
+        import botocore.session
+
+        said = botocore.session.Session(profile=self.connection.profile).get_scoped_config()
+        if not {"endpoint_url", "services"} & said.keys() and not any(
+            n.startswith("AWS_ENDPOINT_URL") for n in os.environ
+        ):
+            return None  # making a client to know this would take a tenth of a second
+        url: str = self._session.client("s3", region_name=self.region).meta.endpoint_url
+        return None if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")) else url
 
     def check(self) -> None:
         """Make sure that there are credentials, without a request to AWS.
