@@ -208,11 +208,15 @@ def _show_log(view: LogView, prompt: str) -> None:
 
 
 def _tell(story: Story) -> None:
-    for piece in story:
-        if isinstance(piece, bytes):
-            _copy([piece])
-        else:
-            print(piece, flush=True)
+    try:
+        for piece in story:
+            if isinstance(piece, bytes):
+                _copy([piece])
+            else:
+                print(piece, flush=True)
+    except KeyboardInterrupt:
+        if not story.until_interrupted:
+            raise
 
 
 def _copy(chunks: Iterable[bytes]) -> None:

@@ -107,6 +107,9 @@ class LogView:
 class Story:
     """Something that takes a while and tells what it does; iterating runs it. Bytes are a job's raw output."""
 
+    until_interrupted = False
+    """Whether Ctrl-C is how it ends, and no failure."""
+
     def __iter__(self) -> Iterator[str | bytes]:
         raise NotImplementedError
 

@@ -52,15 +52,14 @@ class ObjectLines(Story):
 class EventLines(Story):
     """What happens under a prefix, until Ctrl-C: a line each, or a JSON document each."""
 
+    until_interrupted = True
+
     def __init__(self, events: Iterable[ObjectEvent], *, as_json: bool) -> None:
         self._events, self._as_json = events, as_json
 
     def __iter__(self) -> Iterator[str]:
-        try:
-            for event in self._events:
-                yield json.dumps(event.to_dict(), ensure_ascii=False) if self._as_json else _line(event)
-        except KeyboardInterrupt:
-            return  # the only way to end it: no failure
+        for event in self._events:
+            yield json.dumps(event.to_dict(), ensure_ascii=False) if self._as_json else _line(event)
 
 
 def _line(event: ObjectEvent) -> str:

@@ -172,8 +172,12 @@ def _print_json(value: Any) -> None:
 
 def _tell(story: Any) -> None:
     write = log_writer()
-    for piece in story:
-        if isinstance(piece, bytes):
-            write(piece)
-        else:
-            print(piece, flush=True)
+    try:
+        for piece in story:
+            if isinstance(piece, bytes):
+                write(piece)
+            else:
+                print(piece, flush=True)
+    except KeyboardInterrupt:
+        if not story.until_interrupted:
+            raise

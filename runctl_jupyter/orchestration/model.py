@@ -140,6 +140,17 @@ class StorageObject(Value):
     last_modified: datetime | None
     is_prefix: bool = False
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields; said one by one, since a listing has a hundred thousand of them."""
+        written = None if self.last_modified is None else to_iso(self.last_modified)
+        return {
+            "uri": self.uri,
+            "key": self.key,
+            "size": self.size,
+            "last_modified": written,
+            "is_prefix": self.is_prefix,
+        }
+
 
 @dataclass(frozen=True)
 class ObjectEvent(Value):

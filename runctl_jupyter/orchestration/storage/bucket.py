@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -48,6 +49,7 @@ _PIECE_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 """Pieces of a download: of larger ones the allocator gives each back to the system, which costs a third more CPU."""
 _CONNECT_S, _REQUEST_S, _PATIENT_S = "10s", "60s", "10min"
+Page = TypeVar("Page", bound=Sequence[Any])
 _PAGE = 1000
 """Keys that S3 lists at once."""
 
@@ -239,7 +241,7 @@ class BucketStore:
         last = after
         with self._errors(prefix):
             try:
-                for page in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE):
+                for page in _ahead(obstore.list(self._store, prefix or None, offset=after or None, chunk_size=_PAGE)):
                     for meta in page:
                         yield _listed(meta)
                         last = meta["path"]
@@ -366,6 +368,19 @@ class BucketStore:
             raise CredentialsMissing(
                 f"The AWS credentials have expired [{code}].", "Sign in again: aws sso login (or renew the keys)."
             ) from error
+
+
+def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
+    """Yield pages; from the second on the next is fetched while one is looked at. The first alone costs one request."""
+    first = next(pages, None)
+    if first is None:
+        return
+    yield first
+    with ThreadPoolExecutor(1, "runctl-s3-list") as pool:
+        coming = pool.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = pool.submit(next, pages, None)
+            yield page
 
 
 def _listed(meta: Mapping[str, Any]) -> ListedObject:

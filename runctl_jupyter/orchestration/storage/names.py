@@ -72,18 +72,30 @@ class LocalFile:
 
 
 def local_files(root: str, selection: Selection = ALL) -> Iterator[LocalFile]:
-    """Yield the files below a folder in the order of their names within each; links to folders are not followed."""
+    """Yield the files below a folder in the order of their names within each; links to folders are not followed.
+
+    Raises
+    ------
+    InvalidRequest
+        A folder cannot be read.
+    """
     stack = [(root, "")]
     while stack:
         folder, prefix = stack.pop()
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise InvalidRequest(f"{folder} cannot be read: {error.strerror}.", "Make it readable.") from error
         for entry in found:
             name = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
                 stack.append((entry.path, f"{name}/"))
             elif entry.is_file() and not is_partial(entry.name) and selection.takes(name):
-                facts = entry.stat()
+                try:
+                    facts = entry.stat()
+                except FileNotFoundError:
+                    continue  # removed meanwhile
                 yield LocalFile(name, entry.path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
 
 

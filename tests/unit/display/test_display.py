@@ -25,6 +25,7 @@ from runctl_jupyter.orchestration.model import (
     StorageObject,
     SyncReport,
     Transfer,
+    Value,
 )
 from runctl_jupyter.run_record import Cause, JobSpec, JobState, Status, now, to_iso
 from runctl_jupyter.run_record.schemas import Limits
@@ -241,3 +242,9 @@ def test_listing_is_a_table_and_says_what_it_leaves_out() -> None:
     assert "50 more rows" in html
     assert "<0>" not in html
     assert "nothing here" in listing_html(Listing([], (), "nothing here"))
+
+
+@pytest.mark.parametrize("at", [None, now()])
+def test_an_object_says_all_its_fields(at: Any) -> None:
+    row = StorageObject("s3://b/k", "k", None if at is None else 5, at, is_prefix=at is None)
+    assert row.to_dict() == Value.to_dict(row)

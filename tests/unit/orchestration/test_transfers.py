@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, ObjectChanged, RunctlError, StorageUnavailable
@@ -379,6 +379,19 @@ def test_progress_is_told_in_the_callers_thread_and_ends_full(s3: S3Server, tmp_
     assert [p.bytes_done for p in seen] == sorted(p.bytes_done for p in seen)
 
 
+def test_which_files_of_a_folder_travel(tmp_path: Path) -> None:
+    for name in ("a", "b/c", "b/.hidden", ".x.part", ".x.part.done", "kept.part"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / "broken").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    assert sorted(file.name for file in local_files(str(tmp_path))) == ["a", "b/.hidden", "b/c", "kept.part", "link"]
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        list(local_files(str(tmp_path / "a")))
+
+
 def test_the_first_error_ends_the_others(s3: S3Server, tmp_path: Path) -> None:
     for n in range(60):
         (tmp_path / f"{n:02}").write_bytes(b"x")
@@ -392,6 +405,7 @@ def test_the_first_error_ends_the_others(s3: S3Server, tmp_path: Path) -> None:
 NAMES = st.lists(st.text(st.sampled_from("ab./\\\0 ü~"), min_size=1, max_size=12), max_size=8)
 
 
+@settings(deadline=None)  # it looks at the disk, which others use too
 @given(NAMES)
 def test_whatever_the_keys_are_nothing_lands_outside(names: list[str]) -> None:
     root = Path(tempfile.gettempdir()).resolve() / "never-made"
