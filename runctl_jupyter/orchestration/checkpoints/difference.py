@@ -61,8 +61,8 @@ class CheckpointDiff(Value):
     bytes_read: int
 
     def listing(self) -> Listing[TensorDifference]:
-        """Return the differences as a table, the largest relative change first."""
-        ordered = sorted(self.differences, key=lambda each: -math.inf if each.relative is None else -each.relative)
+        """Return the differences as a table: the model first, and of it the largest relative change."""
+        ordered = sorted(self.differences, key=_how_much)
         columns = [*_COLUMNS, _NOT_FINITE] if any(each.not_finite for each in ordered) else _COLUMNS
         return Listing(ordered, columns, f"{self.a.name} and {self.b.name} have the same tensors.")
 
@@ -205,6 +205,11 @@ def _square(values: np.ndarray[Any, Any]) -> float:
     import numpy as np
 
     return float(np.vdot(values, values).real)
+
+
+def _how_much(row: TensorDifference) -> tuple[bool, float]:
+    """Return a key that sorts the model before all else, and what has changed most before what has changed less."""
+    return row.part != "model", -math.inf if row.relative is None else -row.relative
 
 
 def _kind(tensor: Tensor) -> str:

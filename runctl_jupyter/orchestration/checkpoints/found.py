@@ -38,8 +38,8 @@ _PARTS = re.compile(
 )
 """What frameworks put into the folder of a checkpoint (transformers, PEFT, accelerate, DeepSpeed, diffusers)."""
 _NUMBERED = re.compile(r"(?:global_?step|step|checkpoint|ckpt|iter|epoch|ep)\D{0,2}\d+.*", re.IGNORECASE)
-_THE_ONE = re.compile(r"(?<![a-z])(best|last|latest|final)(?![a-z])")
-_MAY_BE_DATA = (".npz", ".h5", ".onnx")
+_NUMBER = re.compile(r"(?:^|[-_.= ])\d+(?:$|[-_.= ])")
+"""A number that stands by itself, as in ``model_100`` and ``weights.03-0.25``; not as in ``resnet50``, ``llama-7b``."""
 _NEVER_ALONE = ".npy"
 """One array: nothing but a number of them would be a checkpoint."""
 
@@ -100,13 +100,14 @@ def is_numbered(name: str) -> bool:
 def is_one_of_several(path: str) -> bool:
     """Return whether a name tells that what it names can be one of several, of which the older ones may go.
 
-    A folder without a number is a model, or a part of one; a file of arrays without one may be data; and there is but
-    one ``best.pt``.
+    What has no number of its own may be a model that nobody can train again: ``model.pt``, ``resnet50.pt``.
+    A file is one of several too when the folder it lies in is (``epoch-3/model.pt``).
     """
-    name = path.rstrip("/").rpartition("/")[2].lower()
-    if name.isdecimal() or _NUMBERED.search(name) is not None:
+    parent, _, name = path.rstrip("/").rpartition("/")
+    stem = name.rpartition(".")[0] if not path.endswith("/") and format_of(name) else name
+    if _NUMBERED.search(stem) is not None or _NUMBER.search(stem) is not None:
         return True
-    return not path.endswith("/") and not name.endswith(_MAY_BE_DATA) and _THE_ONE.search(name) is None
+    return not path.endswith("/") and is_numbered(parent.rpartition("/")[2])
 
 
 def _kind(folder: str, files: list[ListedObject]) -> str | None:

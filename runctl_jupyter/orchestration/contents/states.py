@@ -181,7 +181,9 @@ def _optimizers(value: Any) -> Iterator[Mapping[Any, Any]]:
 
 def _optimizer(entries: Mapping[Any, Any]) -> dict[str, Any]:
     """Return what the first optimizer's state dict says, and how many there are."""
-    found = [each for value in (entries, *entries.values()) for each in _optimizers(value)]
+    # One that is an entry of its own is found among all entries too.
+    met = {id(each): each for value in (entries, *entries.values()) for each in _optimizers(value)}
+    found = list(met.values())
     if not found:
         return {}
     groups = [group for group in found[0]["param_groups"][:_MOST_GROUPS] if isinstance(group, dict)]

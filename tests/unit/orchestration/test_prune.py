@@ -189,10 +189,20 @@ def test_the_best_and_the_last_by_name_are_no_part_of_the_series(shelves: Shelve
     assert shelves.left() == ["best.ckpt", "epoch=3-step=30.ckpt", "last.ckpt"]
 
 
-def test_files_without_numbers_are_ordered_by_time(shelves: Shelves) -> None:
-    for at, name in enumerate(("c.pt", "a.pth", "b.safetensors")):
+def test_files_without_steps_are_ordered_by_time(shelves: Shelves) -> None:
+    for at, name in enumerate(("m_9.pt", "m-3.pth", "0001.safetensors")):
         shelves.write({name: b"1"}, at=at)
-    assert gone(shelves.catalogue.prune(str(shelves.folder), keep_last=1)) == ["c.pt", "a.pth"]
+    assert gone(shelves.catalogue.prune(str(shelves.folder), keep_last=1)) == ["m_9.pt", "m-3.pth"]
+
+
+def test_models_of_their_own_stay(shelves: Shelves) -> None:
+    models = ["best.pt", "llama-7b.safetensors", "model.pt", "resnet50.pth", "whole.ckpt"]
+    shelves.write(dict.fromkeys(models, b"1"))
+    shelves.write({f"step_{n}.pt": b"1" for n in range(3)}, at=1)
+    shelves.write({f"run/epoch-{n}/model.pt": b"1" for n in range(3)}, at=1)
+    report = shelves.catalogue.prune(str(shelves.folder), keep_last=1)
+    assert {name for name in why(report) if "no number" in why(report)[name]} == set(models)
+    assert set(gone(report)) == {"step_0.pt", "step_1.pt", "run/epoch-0/model.pt", "run/epoch-1/model.pt"}
 
 
 def test_folders_go_as_a_whole_and_unknown_things_in_one_keep_it(shelves: Shelves) -> None:
