@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """Key relative to the store's root, size in bytes, time of the last write, and what tells versions apart."""
+class ListedObject(NamedTuple):
+    """Key relative to the store's root, size in bytes, time of the last write, and what tells versions apart.
+
+    A tuple, since a listing makes a hundred thousand of them.
+    """
 
     key: str
     size: int
