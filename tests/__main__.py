@@ -107,9 +107,9 @@ STAGES = (
     ),
     Stage("unit", "engine, doors and record, without machines", tests="unit", options=("-n", WORKERS)),
     Stage(
-        "contents",
-        "readers of checkpoints: files of the real libraries, damaged ones, and some made to do harm",
-        tests="contents",
+        "data",
+        "readers of checkpoints, also of damaged and hostile ones; objects on their way, in parts, cut and changed",
+        tests="data",
         options=("-n", WORKERS),
     ),
     Stage(

@@ -19,7 +19,7 @@ import torch
 from runctl_jupyter.orchestration.contents.model import Contents
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import in_memory, named, on_disk, values
+from tests.data.held_files import in_memory, named, on_disk, values
 
 BOTH = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 

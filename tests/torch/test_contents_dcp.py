@@ -18,7 +18,7 @@ from runctl_jupyter.orchestration.contents.files import Files
 from runctl_jupyter.orchestration.contents.model import Tensor
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import named
+from tests.data.held_files import named
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 

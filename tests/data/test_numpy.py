@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from runctl_jupyter.orchestration.contents.model import Contents
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import cost, in_memory, named, on_disk, values
+from tests.data.held_files import cost, in_memory, named, on_disk, values
 
 KINDS = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16"]
 

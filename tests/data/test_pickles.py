@@ -23,7 +23,7 @@ from runctl_jupyter.orchestration.contents.inert import Array, Refused
 from runctl_jupyter.orchestration.contents.pickles import Pickles
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import cost, in_memory
+from tests.data.held_files import cost, in_memory
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import in_memory, named, on_disk, values
+from tests.data.held_files import in_memory, named, on_disk, values
 
 
 def headed(header: Any, data: bytes = b"", length: int | None = None) -> bytes:

@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("contents", deadline=None)
-settings.load_profile("contents")
+settings.register_profile("data", deadline=None)
+settings.load_profile("data")

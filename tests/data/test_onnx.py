@@ -20,7 +20,7 @@ from runctl_jupyter.orchestration.contents import protobuf
 from runctl_jupyter.orchestration.contents.files import Files
 from runctl_jupyter.orchestration.contents.onnx import DTYPES, read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import in_memory, named, on_disk, values
+from tests.data.held_files import in_memory, named, on_disk, values
 
 KERNEL = np.arange(12, dtype=np.float32).reshape(4, 3)
 

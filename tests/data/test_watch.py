@@ -9,7 +9,7 @@ import pytest
 from runctl_jupyter.orchestration.errors import StorageUnavailable
 from runctl_jupyter.orchestration.storage.names import ALL
 from runctl_jupyter.orchestration.storage.watch import Watch
-from tests.unit.orchestration.moto_s3 import BUCKET, S3Server
+from tests.data.moto_s3 import BUCKET, S3Server
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from runctl_jupyter.orchestration.contents import hdf5_file
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import in_memory, named, on_disk, values
+from tests.data.held_files import in_memory, named, on_disk, values
 
 ARRAYS = {
     "dense/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),

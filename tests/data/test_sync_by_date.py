@@ -13,7 +13,7 @@ import pytest
 from runctl_jupyter.orchestration.storage.names import ALL
 from runctl_jupyter.orchestration.storage.sync import FolderSync
 from runctl_jupyter.orchestration.storage.sync_memory import SyncMemory
-from tests.unit.orchestration.moto_s3 import BUCKET, S3Server
+from tests.data.moto_s3 import BUCKET, S3Server
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from runctl_jupyter.orchestration.storage.parts import (
 )
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
-from tests.unit.orchestration.moto_s3 import BUCKET, S3Server
+from tests.data.moto_s3 import BUCKET, S3Server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from runctl_jupyter.orchestration.contents.files import Files
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import named, values
+from tests.data.held_files import named, values
 
 A = {"embed.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 B = {"head.weight": np.arange(4, dtype=np.float16), "head.bias": np.zeros(1, np.float32)}

@@ -14,7 +14,7 @@ import pytest
 
 from runctl_jupyter.orchestration.contents.reading import read
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable
-from tests.contents.held_files import in_memory, named, on_disk, values
+from tests.data.held_files import in_memory, named, on_disk, values
 
 KERNEL = np.arange(60_000, dtype=np.float32).reshape(200, 300)
 CONFIG = {
