@@ -69,7 +69,7 @@ class ScriptCommand(click.Command):
     metavar="CKPT",
     default="latest",
     type=JOB,
-    help="Go on from a job's newest checkpoint or an s3:// address; latest (default) and none are about next attempts.",
+    help="Go on from a job's newest checkpoint, an s3:// address or a path; latest (default), none: of next attempts.",
 )
 @click.option("-i", "inputs", type=NAMES, multiple=True, metavar="NAMES", help="Variables the cell finds defined.")
 @click.option("-o", "outputs", type=NAMES, multiple=True, metavar="NAMES", help="Variables of the cell to bring back.")

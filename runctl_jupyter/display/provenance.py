@@ -178,6 +178,8 @@ def _attempt(attempt: AttemptProvenance) -> list[_Fact]:
 def _resumed(origin: ResumeFrom | None) -> str:
     if origin is None:
         return ""
+    if origin.job_id is None and origin.attempt == 0:
+        return "a checkpoint brought from the launching computer"
     return origin.uri or f"job {origin.job_id}, checkpoint {origin.attempt}-{origin.seq}"
 
 

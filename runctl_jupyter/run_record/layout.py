@@ -16,7 +16,7 @@
     jobs/<job>/attempts/<n>/exception.json          the exception that ended a cell
     jobs/<job>/attempts/<n>/measures.json           metrics and machine over time; bounded, rewritten as it grows
     jobs/<job>/attempts/<n>/logs/<seq:08d>          chunks of the log, numbered from 0 without gaps
-    jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n
+    jobs/<job>/checkpoints/<n>-<seq:05d>/<file>     data of one checkpoint of attempt n; of 0: brought by who launched
     jobs/<job>/checkpoints/<n>-<seq:05d>.json       its manifest, written after the data: only now it is visible
     jobs/<job>/checkpoints/<n>-<seq:05d>/runctl-removing.json   while it is removed; the last of it to go
     jobs/<job>/checkpoints/latest.json              pointer, compare-and-swap

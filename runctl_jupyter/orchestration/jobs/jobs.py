@@ -96,8 +96,8 @@ class Jobs:
         output_s3
             ``s3://`` prefix for what the script leaves in ``RUNCTL_OUTPUT_DIR``; the record by default.
         resume
-            What to go on from: a job (its newest checkpoint), an ``s3://`` address, ``none``, or ``latest``, which
-            matters for the attempts after the first.
+            What to go on from: a job (its newest checkpoint), an ``s3://`` address, a path on this computer, ``none``,
+            or ``latest``, which matters for the attempts after the first.
         idle_stop
             Seconds without CPU, GPU, disk and network in use after which the job is ended.
         inputs

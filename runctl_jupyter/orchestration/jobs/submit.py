@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runctl_jupyter.orchestration.config import SyncSettings
 from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError
 from runctl_jupyter.orchestration.jobs import provenance
+from runctl_jupyter.orchestration.jobs.brought import BROUGHT, bring, on_this_computer
 from runctl_jupyter.orchestration.jobs.declared import declared_distributions
 from runctl_jupyter.orchestration.jobs.job import Job, launch_failure
 from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen, new_job_id
@@ -102,13 +103,18 @@ class Submitter:
             if plan is None:
                 raise InvalidRequest("Nothing would be launched: the machine is there.", "Leave out --dry-run.")
             return plan
-        spec = self._spec(request, checked, place, resume_point(request.resume, self._record, self._catalogue))
+        brought = on_this_computer(request.resume, self._cwd)
+        start = BROUGHT if brought else resume_point(request.resume, self._record, self._catalogue)
+        spec = self._spec(request, checked, place, start)
         spec = replace(spec, inputs=[value.stored for value in packed])
         queued = Status(spec.id, 1, JobState.QUEUED, updated_at=spec.created_at, phase="code")
 
         def launch(job: Job) -> None:
             with folder:
                 upload(self._record.store, packed)
+            if brought is not None:
+                with storage_errors():
+                    bring(brought, self._record.store, job.id)
             self._launch(job, place, project)
 
         return self._hand_over(Seen(spec, 1, queued, None), launch)

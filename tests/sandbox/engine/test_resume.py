@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,13 @@ if path:
 if "--stay" in sys.argv:
     time.sleep(300)
 sys.exit(3)
+"""
+
+
+LOOK = """\
+import os, pathlib
+path = pathlib.Path(os.environ["RUNCTL_RESUME_FROM"])
+print(path.name, (path / "deep" / "a b.bin").stat().st_size, (path / "config.json").read_text())
 """
 
 
@@ -82,6 +90,21 @@ def test_a_pruned_job_goes_on_from_what_is_left(engine: Engine, dev: Instance) -
     ]  # fmt: skip
     with pytest.raises(InvalidRequest, match="no checkpoint 'step_1"):
         rc.jobs.resume(job.id, checkpoint="step_1.bin")
+
+
+def test_a_new_job_begins_with_what_is_on_this_computer(engine: Engine, dev: Instance, tmp_path: Path) -> None:
+    rc = engine({"t.py": SCRIPT, "step_2.pt": "two"})
+    job = succeeded(rc.jobs.train("t.py", on=dev.id, resume="step_2.pt"))
+    assert printed(job) == [f"attempt 1 step_2.pt {hashlib.sha256(b'two').hexdigest()}"]
+    assert [(each.name, each.attempt) for each in job.checkpoints()] == [("step_2.pt", 0), ("step_4.bin", 1)]
+    folder = tmp_path / "mine"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a b.bin").write_bytes(b"x" * 1000)
+    (folder / "config.json").write_text("{}")
+    (rc.cwd / "look.py").write_text(LOOK)
+    assert printed(succeeded(rc.jobs.train("look.py", on=dev.id, resume=str(folder)))) == ["mine 1000 {}"]
+    with pytest.raises(InvalidRequest, match=r"There is no checkpoint .*/gone"):
+        rc.jobs.train("t.py", on=dev.id, resume="./gone")
 
 
 def test_a_cancelled_job_goes_on(engine: Engine, dev: Instance) -> None:
