@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
@@ -21,6 +21,7 @@ from runctl_jupyter.run_record import (
     NotFound,
     PreconditionFailed,
     StoreError,
+    from_iso,
     to_iso,
 )
 from runctl_jupyter.run_record.layout import checkpoint_number
@@ -96,6 +97,8 @@ class CheckpointUploader:
         self._lock = threading.RLock()
         self._seen: dict[str, _Sighting] = {}
         self._all_stored_at: Optional[Glance] = None
+        self._newest_first = False
+        self._ceiling: Optional[str] = None  # no checkpoint that is stored now is newer
         self._times: list[tuple[float, str]] = []  # when a stored checkpoint was first seen, and its time
         self._journal = journal
         self._half_written: set[tuple[int, int]] = set()
@@ -132,6 +135,7 @@ class CheckpointUploader:
         """
         self._periodic.stop(max(0.0, until - time.monotonic()))
         problems = []
+        self._newest_first = urgent
         left = [c for c in candidates(self._folder) if c.fingerprint() != self._stored.get(c.name)]
         for candidate in reversed(left) if urgent else left:
             if self._is_half(candidate):
@@ -249,7 +253,8 @@ class CheckpointUploader:
         """
         written = max(at for _, _, _, at in fingerprint) / 1e9
         before = [created for seen, created in self._times if seen < seen_at]
-        return max([to_iso(datetime.fromtimestamp(written, timezone.utc)), *before])
+        created = max([to_iso(datetime.fromtimestamp(written, timezone.utc)), *before])
+        return created if self._ceiling is None else min(created, self._ceiling)
 
     def _settle(self) -> None:
         """Finish what an earlier try has begun.
@@ -310,6 +315,9 @@ class CheckpointUploader:
         self._unpointed = stored.manifest
         self._stored[stored.manifest.name] = stored.fingerprint
         self._times.append((stored.seen_at, stored.manifest.created_at))
+        if self._newest_first:
+            # What is written within a tick of the clock has one time, and then the later number counts as newer.
+            self._ceiling = to_iso(from_iso(stored.manifest.created_at) - timedelta(milliseconds=1))
         self._seq += 1
         self._note()
         self._say(f"checkpoint {stored.manifest.name} saved, {size_text(stored.manifest.size)}, verified")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from runctl_jupyter.run_record import CheckpointManifest, JobKeys, LatestCheckpo
 from runctl_jupyter.runner.checkpoint_files import candidates, is_whole
 from runctl_jupyter.runner.checkpoints import CheckpointUploader
 from runctl_jupyter.runner.files import FolderFiles
+from runctl_jupyter.runner.resume import candidates_for_resume
 from tests.runner.machines import until
 
 KEYS = JobKeys("job-1")
@@ -180,6 +182,20 @@ def test_the_newest_comes_first_when_time_is_short_and_stays_the_latest(folder: 
     found = folder.manifests()
     assert {m.step for m in found} == {1, 2, 3}
     assert found[folder.latest()].step == 3
+
+
+def test_what_was_written_within_a_tick_of_the_clock_keeps_its_order(folder: Folder) -> None:
+    uploader = CheckpointUploader(
+        folder.store, KEYS, 1, folder.path, 60.0, folder.said.append, folder.path.parent / "saved.json"
+    )
+    for step in (1, 2, 3):
+        folder.write(f"step_{step}.bin", b"x" * step)
+        os.utime(folder.path / f"step_{step}.bin", (1_700_000_000, 1_700_000_000))
+    assert uploader.finish(time.monotonic() + 10, urgent=True) == []
+    found = folder.manifests()
+    assert found[folder.latest()].step == 3
+    offered = [each.seq for each in candidates_for_resume(folder.store, KEYS.job_id)]
+    assert [next(m.step for m in found if m.seq == seq) for seq in offered] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("name", ["part.distcp.tmp", "model.partial"])
