@@ -17,6 +17,7 @@ from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import AttemptKeys, JobKeys, JobState, LatestCheckpoint, Limits, from_iso
 from runctl_jupyter.run_record.layout import CHUNK_TIME
+from runctl_jupyter.runner.files import FolderFiles
 from runctl_jupyter.runner.resume import candidates_for_resume
 from tests.faults.conftest import Row
 from tests.faults.training import (
@@ -178,4 +179,4 @@ def test_the_newest_checkpoint_is_the_last_that_was_written(here: Machine) -> No
     assert [manifest.step for manifest in here.manifests()] == [1, 2, 3, 4, 5]
     latest = LatestCheckpoint.from_json(here.store.get(JobKeys("job-1").latest_checkpoint).data)
     assert (latest.attempt, latest.seq) == (1, 4)
-    assert [found.seq for found in candidates_for_resume(here.store, "job-1")] == [4, 3, 2, 1, 0]
+    assert [found.seq for found in candidates_for_resume(FolderFiles(here.store.root), "job-1")] == [4, 3, 2, 1, 0]

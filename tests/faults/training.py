@@ -147,7 +147,8 @@ def check_checkpoints(
         (shown,) = [each for each in job.checkpoints() if each.latest]
         assert (shown.attempt, shown.name) == (attempt, names[newest])
     shown_names = [each.name for each in job.checkpoints() if each.attempt == attempt]
-    assert shown_names == names
+    # The oldest first, which is not always the order in which they were stored.
+    assert shown_names == [names[seq] for seq in sorted(range(len(names)), key=lambda seq: (made[seq], seq))]
     if printed is None:
         # What is left behind of a try that failed would be paid for, for ever.
         assert {key for key in objects if key.startswith(f"{keys.checkpoints_prefix}{attempt}-")} <= known
