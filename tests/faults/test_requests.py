@@ -116,7 +116,7 @@ def test_in_the_middle(
             for each in ids:
                 faults.await_over(each)
             recovery_s = seconds_until_news(follower)
-        followed = follower.result(90)
+        followed = follower.result(150)
         lasted, hits = case.for_s or round(time.monotonic() - began, 1), faults.hits()
         faults.clear()
         assert followed == expected_log(case.training.lines)
