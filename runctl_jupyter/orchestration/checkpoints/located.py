@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.local_folder import LocalFolder
 from runctl_jupyter.orchestration.contents.files import Files, ReadRange
 from runctl_jupyter.orchestration.contents.reading import format_of_files
 from runctl_jupyter.orchestration.errors import CheckpointUnreadable, InvalidRequest, JobNotFound, ObjectMissing
 from runctl_jupyter.orchestration.model import Checkpoint
+from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.storage.transfers import below
 from runctl_jupyter.orchestration.storage.uris import S3Uri

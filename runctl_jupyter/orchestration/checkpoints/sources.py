@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.orchestration.checkpoints.foreign import shelved_below
-from runctl_jupyter.orchestration.checkpoints.local_folder import LocalFolder
 from runctl_jupyter.orchestration.checkpoints.recorded import recorded
 from runctl_jupyter.orchestration.errors import ConfigInvalid, InvalidRequest, JobNotFound
 from runctl_jupyter.orchestration.storage.listed import ListedObject
+from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
 from runctl_jupyter.orchestration.storage.uris import S3Uri
 from runctl_jupyter.run_record import NotFound
 from runctl_jupyter.run_record.layout import JOBS_PREFIX

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.checkpoints.local_folder import LocalFolder
 from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
 from runctl_jupyter.orchestration.storage.transfers import below
 from runctl_jupyter.run_record import CheckpointFile, CheckpointManifest, JobKeys, ResumeFrom, now, to_iso
 from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of, step_of
