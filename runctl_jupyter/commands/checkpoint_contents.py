@@ -23,7 +23,9 @@ class CheckpointSource(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Return jobs and addresses; paths, once it is plain that one is meant."""
-        if incomplete.startswith((".", "/", "~")):
+        from runctl_jupyter.orchestration.storage.uris import begins_as_path
+
+        if begins_as_path(incomplete):
             from click.shell_completion import CompletionItem
 
             return [CompletionItem(incomplete, type="file")]

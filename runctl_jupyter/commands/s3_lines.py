@@ -42,9 +42,7 @@ class ObjectLines(Story):
             found = True
             size = "" if row.size is None else size_text(row.size)
             age = "" if row.last_modified is None else age_text(row.last_modified)
-            # A key may hold what a terminal takes for an order.
-            uri = row.uri if row.uri.isprintable() else repr(row.uri)[1:-1]
-            yield f"{size:>9}  {age:>9}  {uri}"
+            yield f"{size:>9}  {age:>9}  {_on_a_line(row.uri)}"
         if not found:
             yield self._empty
 
@@ -65,8 +63,12 @@ class EventLines(Story):
 def _line(event: ObjectEvent) -> str:
     from runctl_jupyter.orchestration.units import size_text
 
-    uri = event.uri if event.uri.isprintable() else repr(event.uri)[1:-1]
-    return f"{event.seen_at:%H:%M:%S}  {event.kind:<7}  {size_text(event.size):>9}  {uri}"
+    return f"{event.seen_at:%H:%M:%S}  {event.kind:<7}  {size_text(event.size):>9}  {_on_a_line(event.uri)}"
+
+
+def _on_a_line(uri: str) -> str:
+    """Return an address escaped where its key holds what a terminal takes for an order."""
+    return uri if uri.isprintable() else repr(uri)[1:-1]
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:

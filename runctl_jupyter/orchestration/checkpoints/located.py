@@ -15,7 +15,7 @@ from runctl_jupyter.orchestration.model import Checkpoint
 from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.storage.transfers import below
-from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.orchestration.storage.uris import S3Uri, begins_as_path
 from runctl_jupyter.run_record import CheckpointManifest, JobKeys, NotFound, from_iso
 from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of
 from runctl_jupyter.run_record.layout import checkpoint_in
@@ -88,7 +88,7 @@ class Locator:
         if isinstance(source, Checkpoint):
             return self._at(source.uri)
         text = str(source)
-        named = isinstance(source, Path) or text.startswith(("s3://", "/", ".", "~"))
+        named = isinstance(source, Path) or text.startswith("s3://") or begins_as_path(text)
         return self._at(text) if named or self._sources.path(text).exists() else self._of_a_job(text)
 
     def _at(self, text: str) -> Located:

@@ -166,14 +166,14 @@ class Looking:
             {str(path): located.prefix + name for name, path in paths.items()},
             on_progress=on_progress,
         )
+        saved = {} if located.manifest is None else {file.path: file.sha256 for file in located.manifest.files}
         for name, path in paths.items():
-            _verify(located, name, path)
+            _verify(located, name, path, saved.get(name))
         took = round(time.monotonic() - started, 3)
         return Transfer(located.uri, str(target / single if single else target), len(paths), located.size, took)
 
 
-def _verify(located: Located, name: str, path: Path) -> None:
-    digest = next((f.sha256 for f in located.manifest.files if f.path == name), None) if located.manifest else None
+def _verify(located: Located, name: str, path: Path, digest: str | None) -> None:
     if path.stat().st_size != located.files.sizes[name] or (digest is not None and _sha256(path) != digest):
         path.unlink()
         raise CheckpointUnreadable(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.shelf import Shelved
     from runctl_jupyter.orchestration.storage.store import Store
 
-_BATCH = 1000
 _PARALLEL = 16
 
 
@@ -59,5 +58,4 @@ def _delete(shelved: Sequence[Shelved], keys_of: Callable[[Shelved], Sequence[st
         stores[id(each.store)] = each.store
         keys[id(each.store)] += keys_of(each)
     for number, store in stores.items():
-        for start in range(0, len(keys[number]), _BATCH):
-            store.delete(keys[number][start : start + _BATCH])
+        store.delete(keys[number])

@@ -13,7 +13,7 @@ from runctl_jupyter.orchestration.checkpoints.recorded import recorded
 from runctl_jupyter.orchestration.errors import ConfigInvalid, InvalidRequest, JobNotFound
 from runctl_jupyter.orchestration.storage.listed import ListedObject
 from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
-from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.orchestration.storage.uris import S3Uri, as_prefix, begins_as_path
 from runctl_jupyter.run_record import NotFound
 from runctl_jupyter.run_record.layout import JOBS_PREFIX
 
@@ -121,7 +121,7 @@ class Sources:
         return (path if path.is_absolute() else self._cwd / path).resolve()
 
     def _below(self, store: Store, key: str, said: str, *, incomplete: bool) -> Source:
-        prefix = key if not key or key.endswith("/") else f"{key}/"
+        prefix = as_prefix(key)
         own = self._own_record(store)
         if own is not None and (inside := _inside(own, store.uri_of(prefix))) is not None:
             named = _OF_A_JOB.fullmatch(inside)
@@ -161,7 +161,7 @@ class Sources:
 
 def is_path(source: str) -> bool:
     """Return whether it can be nothing but a path."""
-    return source.startswith((".", "/", "~")) or "/" in source
+    return begins_as_path(source) or "/" in source
 
 
 def _inside(record: JobRecord, uri: str) -> str | None:

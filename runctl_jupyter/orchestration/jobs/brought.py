@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.storage.local_folder import LocalFolder
 from runctl_jupyter.orchestration.storage.transfers import below
+from runctl_jupyter.orchestration.storage.uris import begins_as_path
 from runctl_jupyter.run_record import CheckpointFile, CheckpointManifest, JobKeys, ResumeFrom, now, to_iso
 from runctl_jupyter.run_record.checkpoint_names import folder_format, format_of, step_of
 
@@ -39,7 +40,7 @@ def on_this_computer(said: str, cwd: Path) -> BroughtCheckpoint | None:
         It can be nothing but a path, and there is nothing, or an empty folder.
     """
     path = cwd / Path(said).expanduser()
-    is_path = said.startswith((".", "/", "~"))
+    is_path = begins_as_path(said)
     if path.is_file() and (is_path or format_of(path.name) is not None):
         return BroughtCheckpoint(path.name, format_of(path.name) or "file", {path.name: path})
     if path.is_dir() and (is_path or folder_format([each.name for each in path.iterdir()]) is not None):

@@ -10,7 +10,7 @@ from runctl_jupyter.orchestration.model import ObjectEntry, ObjectPage, PrefixEn
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.store import ObjectPart
-from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.orchestration.storage.uris import S3Uri, as_prefix
 
 MOST_IN_PAGE = 1000
 """Entries that S3 gives at once (S3 API reference, "ListObjectsV2")."""
@@ -46,8 +46,7 @@ class BucketObjects:
     def page(self, uri: str, token: str | None, prefix_filter: str, limit: int) -> ObjectPage:
         """Return a page of a level; see `Storage.page`."""
         address = S3Uri.parse(uri)
-        prefix = address.key if not address.key or address.key.endswith("/") else f"{address.key}/"
-        return self._list_level(address.bucket, prefix, token, prefix_filter, limit)
+        return self._list_level(address.bucket, as_prefix(address.key), token, prefix_filter, limit)
 
     def part(self, uri: str, start: int, end: int) -> ObjectPart:
         """Read a part of an object; see `Objects.part`."""

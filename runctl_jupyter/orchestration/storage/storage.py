@@ -23,11 +23,11 @@ from runctl_jupyter.orchestration.storage.sync import FolderSync, copy_within_s3
 from runctl_jupyter.orchestration.storage.sync_memory import SyncMemory
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 from runctl_jupyter.orchestration.storage.uploads import Condition
-from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.orchestration.storage.uris import S3Uri, as_prefix
 from runctl_jupyter.orchestration.storage.watch import Watch
 from runctl_jupyter.orchestration.units import age_text, size_text
 
-__all__ = ["ObjectStream", "Open", "Storage", "as_prefix", "storage_errors"]
+__all__ = ["ObjectStream", "Open", "Storage", "storage_errors"]
 
 _PLAIN = S3Options()
 Open = Callable[[str, S3Options], BucketStore]
@@ -368,11 +368,6 @@ class Storage:
         )
 
     upload_async, download_async, sync_async = awaitable(upload), awaitable(download), awaitable(sync)
-
-
-def as_prefix(key: str) -> str:
-    """Return a key as that of a folder: empty, or with ``/`` at its end."""
-    return key if not key or key.endswith("/") else key + "/"
 
 
 _COLUMNS = (

@@ -8,7 +8,7 @@ a KMS key) leaves the dates to decide, as with other tools.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,6 @@ from runctl_jupyter.orchestration.storage.parts import MOST_IN_FLIGHT, EntityTag
 from runctl_jupyter.orchestration.storage.sync_memory import Known, SyncMemory, known
 from runctl_jupyter.orchestration.storage.transfers import below, fetch, send
 
-_DELETED_AT_ONCE = 1000
 _SECOND_NS = 1_000_000_000
 
 
@@ -85,7 +84,7 @@ class FolderSync:
                 {file.name: known(file, sent.etags.get(each.key, each.etag)) for file, each in sent.sent}
             )
             with storage_errors():
-                _delete(self._store, [remote[name].key for name in extra])
+                self._store.delete([remote[name].key for name in extra])
         self._remember()
         sizes = {name: local[name].size for name in wanted}
         return Difference(sizes, {name: remote[name].size for name in extra}, len(local) - len(wanted))
@@ -205,7 +204,7 @@ def copy_within_s3(
 
         with storage_errors():
             work_off((partial(copy, name) for name in wanted), tally, on_progress, MOST_IN_FLIGHT)
-            _delete(store, [each.key for each in extra.values()])
+            store.delete([each.key for each in extra.values()])
     sizes = {name: each.size for name, each in wanted.items()}
     return Difference(sizes, {name: each.size for name, each in extra.items()}, len(theirs) - len(wanted))
 
@@ -220,11 +219,6 @@ def _is_older(found: ListedObject | None, than: ListedObject) -> bool:
 
 def _may_be_older(file: LocalFile, than: ListedObject) -> bool:
     return file.mtime_ns - file.mtime_ns % _SECOND_NS <= _ns(than)
-
-
-def _delete(store: BucketStore, keys: Sequence[str]) -> None:
-    for start in range(0, len(keys), _DELETED_AT_ONCE):
-        store.delete(keys[start : start + _DELETED_AT_ONCE])
 
 
 def _nothing_under(store: BucketStore, prefix: str) -> ObjectMissing:

@@ -1,4 +1,4 @@
-"""``s3://`` addresses."""
+"""``s3://`` addresses, and what is none."""
 
 from __future__ import annotations
 
@@ -37,3 +37,13 @@ class S3Uri:
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+
+def as_prefix(key: str) -> str:
+    """Return a key as that of a folder: empty, or with ``/`` at its end."""
+    return key if not key or key.endswith("/") else key + "/"
+
+
+def begins_as_path(text: str) -> bool:
+    """Return whether a text can be nothing but a path on this computer: no job, no address begins so."""
+    return text.startswith((".", "/", "~"))
