@@ -18,7 +18,7 @@ from runctl_jupyter.sandbox.control.account import Account, Principal
 from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request
 from runctl_jupyter.sandbox.control.faults import Caller, Fault, Faults
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
-from runctl_jupyter.sandbox.control.permissions import Inventory, ServiceCall, bucket_and_key, needed
+from runctl_jupyter.sandbox.control.permissions import needed
 from runctl_jupyter.sandbox.control.policies import Permission, allows
 from runctl_jupyter.sandbox.control.protocol_errors import (
     Response,
@@ -28,6 +28,8 @@ from runctl_jupyter.sandbox.control.protocol_errors import (
     render,
     signature_error,
 )
+from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
+from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
 from runctl_jupyter.sandbox.control.signature import (
     HttpRequest,
     SignatureError,

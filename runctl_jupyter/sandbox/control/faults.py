@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from runctl_jupyter.sandbox.control.operations import operation_names, operations_of
-from runctl_jupyter.sandbox.control.permissions import ServiceCall, bucket_and_key
+from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
+from runctl_jupyter.sandbox.control.service_calls import ServiceCall
 
 ERROR, LATENCY, CUT, TIMEOUT = "error", "latency", "cut", "timeout"
 LOST_ANSWER, HALF_ANSWER = "lost-answer", "half-answer"

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
-from runctl_jupyter.sandbox.control.permissions import ServiceCall
+from runctl_jupyter.sandbox.control.service_calls import ServiceCall
 
 
 @dataclass(frozen=True)
