@@ -19,11 +19,14 @@ from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
+from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
+from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
+from runctl_jupyter.orchestration.instances.reading import InstanceReader
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
@@ -120,7 +123,13 @@ class Runctl:
         """EC2 instances of ours."""
         launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
         return Instances(
-            self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on, on_create=self.remember_place
+            self._ec2,
+            self._ssm,
+            launcher,
+            self.settings.launch,
+            self._jobs_on,
+            on_create=self.remember_place,
+            reader=InstanceReader(self._prices, lambda: disks_of_ours(self._ec2), self._session.region),
         )
 
     def _jobs_on(self, instance_id: str) -> Sequence[str]:
@@ -177,7 +186,8 @@ class Runctl:
         running_jobs = sum(not job.state.ended for job in self.jobs.list(limit=20))
         if self.settings.target == "local":
             return StatusReport("local", None, None, None, 0, None, None, running_jobs, version("runctl-jupyter"))
-        running = [i for i in self.instances.list() if i.state == "running"]
+        instances = self.instances.list()
+        running = [i for i in instances if i.state == "running"]
         prices = [i.price_per_hour for i in running]
         costs = [i.cost_usd for i in running]
         return StatusReport(
@@ -191,6 +201,8 @@ class Runctl:
             running_jobs=running_jobs,
             version=version("runctl-jupyter"),
             mode=self.connection.mode,
+            price_sources=sorted({i.price_source for i in running if i.price_source}),
+            cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
         )
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:
