@@ -146,11 +146,21 @@ class JobSpec(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
-    """USD; None when unknown. An estimate at list price, never billing data."""
+    """USD of the instance as it was bought; None when unknown. An estimate at list price, never billing data."""
+    price_source: Optional[str] = None
+    """Where that is from, and how old it was at launch."""
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
+    """USD of what else of the machine is billed by the hour: ``disk``, ``address``. What is not in it is not known."""
     end_machine: bool = False
     """Power the machine off after the job: it was launched for this job."""
     cell: bool = False
     """Whether the script is the body of a notebook cell."""
+    notebook: Optional[str] = None
+    """Notebook it was launched from: its path in the project, or its name."""
+    cell_id: Optional[str] = None
+    """Cell it was launched from, as the front end names it."""
+    project: Optional[str] = None
+    """Name of the folder that travelled."""
     schema: int = SCHEMA
 
 
@@ -165,6 +175,8 @@ class AttemptPlan(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
+    price_source: Optional[str] = None
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
     end_machine: bool = False
     resume: str = "latest"
     resume_from: Optional[ResumeFrom] = None
@@ -179,6 +191,8 @@ class AttemptPlan(Document):
             region=self.region,
             spot=self.spot,
             price_per_hour=self.price_per_hour,
+            price_source=self.price_source,
+            beside_per_hour=self.beside_per_hour,
             end_machine=self.end_machine,
             resume=self.resume,
             resume_from=self.resume_from,

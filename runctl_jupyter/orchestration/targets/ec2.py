@@ -46,11 +46,26 @@ class Ec2Target:
         region = self._session.region
         if on is not None:
             instance = self._instances.check_takes_jobs(on)
-            return Place(instance.id, instance.instance_type, region, instance.price_per_hour)
+            beside = instance.beside_per_hour
+            return Place(
+                instance.id,
+                instance.instance_type,
+                region,
+                instance.price_per_hour,
+                price_source=instance.price_source or None,
+                beside_per_hour=beside,
+            )
         wanted = self._instances.launcher.check_type(instance_type or self._settings.instance_type)
         price = on_demand_price(wanted.name, region)
-        ttl_s = float(self._settings.ttl)
-        return Place(None, wanted.name, region, price.per_hour if price else None, ttl_s, own_machine=True)
+        return Place(
+            None,
+            wanted.name,
+            region,
+            price.per_hour if price else None,
+            price_source=price.source_text if price else None,
+            ttl_s=float(self._settings.ttl),
+            own_machine=True,
+        )
 
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
         """Return what would be launched; see `Target.plan`."""
