@@ -166,10 +166,12 @@ class Spending:
             instance = known.get(instance_id)
             name = (instance.name if instance else "") or instance_id or "no instance"
             live = instance is not None and _runs(instance)
-            jobs = {span.job_id for span in self._on.get(instance_id or None, ())}
-            yield _row(instance_id, name, "instance", cost, jobs=len(jobs), live=live)
+            users = {span.job_id for span in self._on.get(instance_id or None, ())}
+            yield _row(instance_id, name, "instance", cost, jobs=len(users), live=live)
         stored = total(self._stored(job, self._since, self._until) for job in self._account.jobs)
-        yield _row("", "S3: objects of jobs", "storage", stored, jobs=len(self._account.kept), live=bool(stored.parts))
+        yield _row(
+            "s3", "S3: objects of jobs", "storage", stored, jobs=len(self._account.kept), live=bool(stored.parts)
+        )
 
     def _disks(self, *, attached: bool) -> Iterator[CostRow]:
         """Yield what disks cost that no row of an instance has: each machine's, and those that are left over.
