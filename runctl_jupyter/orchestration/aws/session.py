@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from runctl_jupyter.orchestration.aws.decoding import explain_refusals
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.errors import ConfigInvalid
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
+
+_DECODING_S = 3.0
+"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 
 
 class AwsSession:
@@ -185,9 +189,12 @@ class AwsSession:
             endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
         region = self.region
         with aws_errors(f"reach {service}"):
-            return self._session.client(  # type: ignore[call-overload]
+            client = self._session.client(  # type: ignore[call-overload]
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
+        if service == "ec2":
+            explain_refusals(client, lambda: self.in_a_hurry(_DECODING_S).sts, region)
+        return client
 
     def _config(self, service: str, *, once: bool, path_style: bool) -> Config:
         from botocore.config import Config
