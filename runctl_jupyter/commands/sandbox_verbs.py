@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from runctl_jupyter.sandbox.connection import Connection
 
 R = TypeVar("R")
-SERVICES = ("s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "*")
+SERVICES = (
+    "s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "pricing", "servicequotas", "scheduler", "logs", "ecr", "*",
+)  # fmt: skip
 KINDS = ("error", "latency", "cut", "lost-answer", "half-answer", "timeout", "expired-credentials", "offline")
 
 

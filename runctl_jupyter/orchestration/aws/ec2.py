@@ -15,7 +15,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of
+from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of, may_pass
 from runctl_jupyter.orchestration.errors import InstanceNotFound
 
 if TYPE_CHECKING:
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 _FRESH_ID_S = 30.0
 """A new id may be unknown to other calls for some seconds (EC2 developer guide, "Eventual consistency")."""
 
-_PASSING = frozenset(
-    {
-        "InternalError",
-        "InternalFailure",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "Unavailable",
-    }
-)
-"""Codes that another try may not meet (EC2 API reference, "Error codes"). Those of capacity are not among them."""
 _LAUNCH_TRIES = 8
 
 
@@ -127,14 +115,8 @@ class Ec2:
 def _patiently() -> Retrying:
     """Return what tries again where that may help; botocore's own retries would also ask for capacity again."""
     return Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         stop=stop_after_attempt(_LAUNCH_TRIES),
         reraise=True,
     )
-
-
-def _may_pass(error: BaseException) -> bool:
-    from botocore.exceptions import ClientError, HTTPClientError
-
-    return code_of(error) in _PASSING if isinstance(error, ClientError) else isinstance(error, HTTPClientError)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -28,8 +29,11 @@ from runctl_jupyter.sandbox.control.protocol_errors import (
     render,
     signature_error,
 )
+from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
+from runctl_jupyter.sandbox.control.services import SERVICES
+from runctl_jupyter.sandbox.control.settings import REGION
 from runctl_jupyter.sandbox.control.signature import (
     HttpRequest,
     SignatureError,
@@ -64,6 +68,10 @@ def headers_of(environ: WSGIEnvironment) -> dict[str, str]:
     return headers
 
 
+OwnService = Callable[[ServiceCall, Mapping[str, Any]], Mapping[str, Any]]
+"""Answers a call with its parameters, by the names of the model, as JSON values."""
+
+
 class Application:
     """Everything that is answered on the sandbox's port.
 
@@ -77,6 +85,8 @@ class Application:
         Stand in the way of requests to AWS, never of those to `control`.
     caller_of
         Tells who calls, for faults: by access key id and the address the connection comes from.
+    own
+        Services that are answered here and not by moto.
     """
 
     def __init__(
@@ -88,7 +98,9 @@ class Application:
         objects: ObjectJournal,
         faults: Faults,
         caller_of: Callable[[str, str], Caller],
+        own: Mapping[str, OwnService],
     ) -> None:
+        self._own = own
         self._services = services
         self._control = control
         self._account = account
@@ -104,10 +116,11 @@ class Application:
             return _send(self._control(environ), start_response, ())
         self.last_request_at = time.monotonic()
         call, request = _read(environ)
-        protocol = protocol_of(call.service, has_target="x-amz-target" in call.headers)
+        protocol = protocol_of(call.service, call.headers.get("content-type", ""))
         struck = self._strike(call, request, environ) if self._faults.active else ()
         try:
             before_request(struck, protocol, environ)
+            _check_known(call)
             principal = self._authorized(call, request, protocol)
             response = self._answer(environ, call, principal, protocol)
         except ServiceError as error:
@@ -134,7 +147,9 @@ class Application:
 
     def _answer(self, environ: WSGIEnvironment, call: ServiceCall, principal: Principal, protocol: str) -> Response:
         if call.service != "s3":
-            return self._call_services(environ, call, protocol)
+            parameters = parameters_of(call)
+            own = self._own.get(call.service)
+            return self._call_services(environ, call, protocol) if own is None else _answered(own, call, parameters)
         bucket, key = bucket_and_key(call.path)
         if call.method in ("GET", "HEAD"):
             response = self._objects.turn(bucket, key).read(lambda: self._call_services(environ, call, protocol))
@@ -181,12 +196,28 @@ class Application:
         return int(status.split()[0]), list(headers), body
 
 
+def _check_known(call: ServiceCall) -> None:
+    """Refuse what the sandbox does not vouch for, and what the service itself does not have."""
+    if call.service not in SERVICES:
+        words = f"The sandbox has no service {call.service}; it has {', '.join(SERVICES)}."
+        raise ServiceError("NotImplemented", words, 501)
+    check_operation(call)
+
+
 def _not_implemented(call: ServiceCall, protocol: str) -> ServiceError:
     message = f"The sandbox does not implement {call.service}:{call.action or call.method}."
-    if protocol == "ec2":
-        return ServiceError("InvalidAction", message, 400)
-    return ServiceError({"s3": "NotImplemented", "json": "UnknownOperationException"}.get(protocol, "InvalidAction"),
-                        message, 501 if protocol == "s3" else 400)  # fmt: skip
+    code = {"s3": "NotImplemented", "json": "UnknownOperationException"}.get(protocol, "InvalidAction")
+    return ServiceError(code, message, 501)
+
+
+def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any]) -> Response:
+    """Let a service of the sandbox's own answer, which all speak JSON."""
+    try:
+        body = json.dumps(service(call, parameters)).encode()
+    except NotImplementedError as error:
+        raise _not_implemented(call, "json") from error
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))]
+    return 200, headers, body
 
 
 def _read(environ: WSGIEnvironment) -> tuple[ServiceCall, HttpRequest]:
@@ -202,7 +233,7 @@ def _read(environ: WSGIEnvironment) -> tuple[ServiceCall, HttpRequest]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
     return (
-        ServiceCall(service, method, path, query, headers, body),
+        ServiceCall(service, method, path, query, headers, body, scope.region if scope else REGION),
         HttpRequest(method, path, query, headers, body),
     )
 

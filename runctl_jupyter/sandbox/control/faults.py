@@ -18,9 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from runctl_jupyter.sandbox.control.operations import operation_names, operations_of
+from runctl_jupyter.sandbox.control.operations import operations_of
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import ServiceCall
+from runctl_jupyter.sandbox.control.services import SERVICES as VOUCHED_FOR
+from runctl_jupyter.sandbox.control.services import operation_names
 
 ERROR, LATENCY, CUT, TIMEOUT = "error", "latency", "cut", "timeout"
 LOST_ANSWER, HALF_ANSWER = "lost-answer", "half-answer"
@@ -28,7 +30,7 @@ EXPIRED_CREDENTIALS, OFFLINE, AGENT_DOWN = "expired-credentials", "offline", "ag
 REQUEST_KINDS = (ERROR, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
 KINDS = (*REQUEST_KINDS, OFFLINE, AGENT_DOWN)
 ANY = "*"
-SERVICES = (ANY, "s3", "ec2", "ssm", "sts", "iam", "secretsmanager")
+SERVICES = (ANY, *VOUCHED_FOR)
 MACHINE, CLIENT = "machine", "client"
 STATUSES_WITH_A_CODE = (500, 503)
 """For these `fault_effects` knows which code each service answers with."""

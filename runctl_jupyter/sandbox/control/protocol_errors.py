@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from runctl_jupyter.sandbox.control.services import SERVICES
 from runctl_jupyter.sandbox.control.signature import SignatureError
 
 Response = tuple[int, list[tuple[str, str]], bytes]
@@ -21,11 +22,12 @@ class ServiceError(Exception):
     status: int = 400
 
 
-def protocol_of(service: str, *, has_target: bool) -> str:
-    """Which of the four wire formats a service answers in."""
-    if has_target:
-        return "json"
-    return service if service in ("s3", "ec2") else "query"
+def protocol_of(service: str, content_type: str = "") -> str:
+    """Which of the four wire formats a service answers in; one that is unknown is judged by what it was sent."""
+    if service in ("s3", "ec2"):
+        return service
+    unknown_query = service not in SERVICES and "form-urlencoded" in content_type
+    return "query" if service in ("iam", "sts") or unknown_query else "json"
 
 
 def render(error: ServiceError, protocol: str) -> Response:
