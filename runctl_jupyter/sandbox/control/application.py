@@ -15,6 +15,7 @@ from moto.core.exceptions import ServiceException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from runctl_jupyter.sandbox.control.account import Account, Principal
+from runctl_jupyter.sandbox.control.acting import acting_as
 from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request
 from runctl_jupyter.sandbox.control.faults import Caller, Fault, Faults
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
@@ -109,7 +110,8 @@ class Application:
         try:
             before_request(struck, protocol, environ)
             principal = self._authorized(call, request, protocol)
-            response = self._answer(environ, call, principal, protocol)
+            with acting_as(principal):
+                response = self._answer(environ, call, principal, protocol)
         except ServiceError as error:
             response = render(error, protocol)
             if call.method == "HEAD":  # a HEAD answer has no body, so botocore sees the bare status
@@ -169,6 +171,8 @@ class Application:
 
         try:
             body = b"".join(self._services(environ, start_response))
+        except ServiceError:  # made by an action of ours, with a status that moto could not give
+            raise
         except ServiceException as error:
             raise ServiceError(error.code, error.message) from error
         except NotImplementedError as error:
