@@ -79,7 +79,7 @@ def add(
     connection
         The sandbox.
     kind
-        ``error latency cut lost-answer half-answer timeout expired-credentials offline``.
+        ``error throttle denied latency cut lost-answer half-answer timeout expired-credentials offline``.
     service, operation, key
         Which requests: of a service, an API operation of it, S3 objects whose key matches a glob.
     origin

@@ -43,6 +43,7 @@ class Principal:
     """Who signed a request."""
 
     arn: str
+    id: str
     documents: tuple[Document, ...]
 
 
@@ -136,9 +137,13 @@ class Account:
             session = self._sessions.get(access_key_id)
         if session is None:
             user = self._iam.get_user(self._iam.access_keys[access_key_id].user_name)
-            return Principal(user.arn, self._documents(user.policies, user.managed_policies))
+            return Principal(user.arn, user.id, self._documents(user.policies, user.managed_policies))
         role = self._iam.get_role_by_arn(session.role_arn)
-        return Principal(session.arn, self._documents(role.policies, role.managed_policies))
+        return Principal(
+            session.arn,
+            f"{role.id}:{session.arn.rpartition('/')[2]}",
+            self._documents(role.policies, role.managed_policies),
+        )
 
     @staticmethod
     def _documents(inline: Mapping[str, str], managed: Mapping[str, Any]) -> tuple[Document, ...]:

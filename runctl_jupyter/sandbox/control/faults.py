@@ -27,7 +27,8 @@ from runctl_jupyter.sandbox.control.services import operation_names
 ERROR, LATENCY, CUT, TIMEOUT = "error", "latency", "cut", "timeout"
 LOST_ANSWER, HALF_ANSWER = "lost-answer", "half-answer"
 EXPIRED_CREDENTIALS, OFFLINE, AGENT_DOWN = "expired-credentials", "offline", "agent-down"
-REQUEST_KINDS = (ERROR, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
+THROTTLE, DENIED = "throttle", "denied"
+REQUEST_KINDS = (ERROR, THROTTLE, DENIED, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
 KINDS = (*REQUEST_KINDS, OFFLINE, AGENT_DOWN)
 ANY = "*"
 SERVICES = (ANY, *VOUCHED_FOR)
@@ -92,6 +93,7 @@ class FaultRule:
         rule = cls(**values)
         rule._check_numbers()
         rule._check_place()
+        rule._check_kind()
         return rule
 
     def _check_numbers(self) -> None:
@@ -129,6 +131,10 @@ class FaultRule:
                 raise InvalidFaultError("an operation needs its service")
             if self.operation not in operation_names(self.service):
                 raise InvalidFaultError(f"{self.service} has no operation {self.operation!r}")
+
+    def _check_kind(self) -> None:
+        if self.kind == DENIED and self.service == ANY:
+            raise InvalidFaultError("say which service denies; its operation can be named, too")
         everything = (self.service, self.operation, self.key) == (ANY, None, None)
         if self.kind == OFFLINE:
             if not everything:
