@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     from runctl_jupyter.sandbox.connection import Connection
 
 R = TypeVar("R")
-SERVICES = ("s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "*")
-KINDS = ("error", "latency", "cut", "lost-answer", "half-answer", "timeout", "expired-credentials", "offline",
-         "no-capacity", "slow-boot")  # fmt: skip
+SERVICES = (
+    "s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "pricing", "servicequotas", "scheduler", "logs", "ecr", "*",
+)  # fmt: skip
+KINDS = (
+    "error",
+    "throttle",
+    "denied",
+    "latency",
+    "cut",
+    "lost-answer",
+    "half-answer",
+    "timeout",
+    "expired-credentials",
+    "offline",
+    "no-capacity",
+    "slow-boot",
+)
 
 
 @click.group()
@@ -126,6 +140,8 @@ def fault() -> None:
 _ADD_EPILOG = """\b
 Kinds:
   error                an error answer (--status, --code)
+  throttle             too many requests, in the words of each service
+  denied               nobody has the permission (--service, --operation)
   latency              a delay before the request is carried out (--latency)
   cut                  the connection is closed, the request is not carried out
   lost-answer          it is carried out, but the connection is closed without the answer

@@ -1,4 +1,4 @@
-"""Who makes the request that is being answered, for actions whose permissions show only while they are carried out.
+"""What the request that is being answered may do, for actions whose permissions show only while they are carried out.
 
 `application` asks IAM before moto sees a request. What CreateFleet launches, and what a launch template adds to
 RunInstances, is known only later.
@@ -6,30 +6,31 @@ RunInstances, is known only later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from runctl_jupyter.sandbox.control.account import Principal
-from runctl_jupyter.sandbox.control.policies import Permission, allows
-from runctl_jupyter.sandbox.control.protocol_errors import denied
+from runctl_jupyter.sandbox.control.policies import Permission
+from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 
-_principal: ContextVar[Principal] = ContextVar("principal")
+Refusal = Callable[[Permission], ServiceError | None]
+"""Gives the error that who asks gets for something that is not allowed, None when it is."""
+_refusal: ContextVar[Refusal] = ContextVar("refusal")
 
 
 @contextmanager
-def acting_as(principal: Principal) -> Iterator[None]:
-    """Answer a request of `principal`."""
-    token = _principal.set(principal)
+def acting_as(refusal: Refusal) -> Iterator[None]:
+    """Answer a request of somebody who is refused what `refusal` refuses."""
+    token = _refusal.set(refusal)
     try:
         yield
     finally:
-        _principal.reset(token)
+        _refusal.reset(token)
 
 
 def may(permission: Permission) -> bool:
     """Whether who asks is allowed something."""
-    return allows(_principal.get().documents, permission)
+    return _refusal.get()(permission) is None
 
 
 def demand(permissions: Iterable[Permission]) -> None:
@@ -38,8 +39,9 @@ def demand(permissions: Iterable[Permission]) -> None:
     Raises
     ------
     ServiceError
-        ``UnauthorizedOperation``, as EC2 says it.
+        In the words of the service that is being called.
     """
+    refusal = _refusal.get()
     for permission in permissions:
-        if not may(permission):
-            raise denied(_principal.get().arn, permission.action, permission.resource, "ec2")
+        if (error := refusal(permission)) is not None:
+            raise error

@@ -23,6 +23,7 @@ from moto.ssm import urls as ssm_urls
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from runctl_jupyter.sandbox.connection import Connection
+from runctl_jupyter.sandbox.control import price_list
 from runctl_jupyter.sandbox.control.account import Account, AccountInventory
 from runctl_jupyter.sandbox.control.application import Application
 from runctl_jupyter.sandbox.control.capacity import Capacity
@@ -125,8 +126,10 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 
     token = secrets.token_urlsafe(24)
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, token)
-    application = Application(services, control, account, inventory, objects, faults, fleet.caller_of)
+    control = ControlApi(fleet, faults, account, token)
+    application = Application(
+        services, control, account, inventory, objects, faults, fleet.caller_of, own={"pricing": price_list.answer}
+    )
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),

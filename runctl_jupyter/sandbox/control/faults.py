@@ -18,20 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from runctl_jupyter.sandbox.control.operations import operation_names, operations_of
+from runctl_jupyter.sandbox.control.operations import operations_of
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import ServiceCall
+from runctl_jupyter.sandbox.control.services import SERVICES as VOUCHED_FOR
+from runctl_jupyter.sandbox.control.services import operation_names
 
 ERROR, LATENCY, CUT, TIMEOUT = "error", "latency", "cut", "timeout"
 LOST_ANSWER, HALF_ANSWER = "lost-answer", "half-answer"
 EXPIRED_CREDENTIALS, OFFLINE, AGENT_DOWN = "expired-credentials", "offline", "agent-down"
+THROTTLE, DENIED = "throttle", "denied"
 NO_CAPACITY, SLOW_BOOT, QUOTA = "no-capacity", "slow-boot", "quota"
-REQUEST_KINDS = (ERROR, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
+REQUEST_KINDS = (ERROR, THROTTLE, DENIED, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
 LAUNCH_KINDS = (NO_CAPACITY, SLOW_BOOT)
 """What happens to launches."""
 KINDS = (*REQUEST_KINDS, OFFLINE, AGENT_DOWN, *LAUNCH_KINDS, QUOTA)
 ANY = "*"
-SERVICES = (ANY, "s3", "ec2", "ssm", "sts", "iam", "secretsmanager")
+SERVICES = (ANY, *VOUCHED_FOR)
 MACHINE, CLIENT = "machine", "client"
 STATUSES_WITH_A_CODE = (500, 503)
 """For these `fault_effects` knows which code each service answers with."""
@@ -102,6 +105,7 @@ class FaultRule:
         rule = cls(**values)
         rule._check_numbers()
         rule._check_place()
+        rule._check_kind()
         rule._check_launch()
         return rule
 
@@ -141,6 +145,10 @@ class FaultRule:
                 raise InvalidFaultError("an operation needs its service")
             if self.operation not in operation_names(self.service):
                 raise InvalidFaultError(f"{self.service} has no operation {self.operation!r}")
+
+    def _check_kind(self) -> None:
+        if self.kind == DENIED and self.service == ANY:
+            raise InvalidFaultError("say which service denies; its operation can be named, too")
         everything = (self.service, self.operation, self.key) == (ANY, None, None)
         if self.kind == OFFLINE:
             if not everything:

@@ -6,14 +6,13 @@ The shares are invented, but always the same: a type in a zone at an hour has on
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
+from runctl_jupyter.sandbox.control.price_list import products
 from runctl_jupyter.sandbox.control.settings import REGION
 
 HISTORY = timedelta(days=90)
@@ -21,19 +20,22 @@ HISTORY = timedelta(days=90)
 _STEP = timedelta(hours=6)
 _LOWEST_SHARE, _SPREAD, _MOVE = 0.28, 0.30, 0.06
 _VCPU_HOUR, _GPU_HOUR = 0.05, 0.6
-_PRICE_LIST = Path(__file__).parents[2] / "orchestration" / "costs" / "ec2_on_demand_prices.json"
 
 
 @lru_cache(maxsize=1)
-def _price_list() -> dict[str, float]:
-    """Dollars per hour by type, from the table that the package ships."""
-    types = json.loads(_PRICE_LIST.read_text("utf-8"))["types"]
-    return {name: facts["price"][REGION] for name, facts in types.items() if REGION in facts["price"]}
+def _listed() -> dict[str, float]:
+    """Dollars per hour by type, as the price list says."""
+    wanted = {"regionCode": REGION, "capacitystatus": "Used"}
+    return {
+        product.attributes["instanceType"]: product.usd
+        for product in products()
+        if product.family == "Compute Instance" and wanted.items() <= product.attributes.items()
+    }
 
 
 def on_demand_price(instance_type: str) -> float:
-    """Dollars per hour; of a type that the table lacks, an estimate by its processors and GPUs."""
-    listed = _price_list().get(instance_type)
+    """Dollars per hour; of a type that the price list lacks, an estimate by its processors and GPUs."""
+    listed = _listed().get(instance_type)
     if listed is not None:
         return listed
     facts = INSTANCE_TYPES.get(instance_type)

@@ -97,7 +97,7 @@ def test_lists_of_templates(templates: Templates) -> None:
     assert set(ids) <= set(found)
     assert refusal(describe, LaunchTemplateIds=["lt-0123456789abcdef0"]) == "InvalidLaunchTemplateId.NotFound"
     assert refusal(describe, LaunchTemplateIds=["banana"]) == "InvalidLaunchTemplateId.Malformed"
-    assert refusal(describe, LaunchTemplateNames=["nobody's"]) == "InvalidLaunchTemplateName.NotFoundException"
+    assert refusal(describe, LaunchTemplateNames=["nobody"]) == "InvalidLaunchTemplateName.NotFoundException"
     assert refusal(describe, MaxResults=201) == "InvalidParameterValue"
 
 
