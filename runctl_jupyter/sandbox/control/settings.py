@@ -51,6 +51,16 @@ class Settings:
         return 0.7 * self.pace
 
     @property
+    def quota_release_s(self) -> float:
+        """Time that a terminated instance still counts to its quota (up to a minute on AWS)."""
+        return 2.0 * self.pace
+
+    @property
+    def propagation_s(self) -> float:
+        """Time until EC2 knows what IAM knows of an instance profile (about ten seconds on AWS)."""
+        return 1.5 * self.pace
+
+    @property
     def invocation_visible_s(self) -> float:
         """Time a fresh command has no invocation yet (`InvocationDoesNotExist`)."""
         return 0.3 * self.pace
