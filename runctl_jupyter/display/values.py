@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
@@ -16,6 +17,8 @@ from runctl_jupyter.display.provenance import (
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
@@ -145,6 +148,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    SetupReport: (setup_text, setup_bundle),
+    SetupByHand: (by_hand_text, by_hand_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

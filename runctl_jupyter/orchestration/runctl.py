@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
-from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.failures import masked
+from runctl_jupyter.orchestration.aws.identity import who_am_i
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
@@ -38,6 +39,8 @@ from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.setup import SetupReport
     from runctl_jupyter.orchestration.targets.base import Target
 
 
@@ -214,9 +217,30 @@ class Runctl:
             }
         )
 
+    def setup(self) -> SetupReport:
+        """Make what runctl needs in the account, as far as it is missing: bucket, instance role, role for spot.
+
+        Can be run again. The bucket is written into the user's own settings when none is set anywhere.
+
+        Raises
+        ------
+        PermissionDenied
+            It takes an administrator; see `setup_by_hand`.
+        StorageUnavailable, LaunchRefused
+            The bucket is somebody else's, the instance profile holds another role.
+        """
+        from runctl_jupyter.orchestration.account.settling import settle
+
+        return settle(self._session, self.settings)
+
+    def setup_by_hand(self) -> SetupByHand:
+        """Return policies and commands that do the same, for an administrator; needs no credentials."""
+        from runctl_jupyter.orchestration.account.settling import settled_by_hand
+
+        return settled_by_hand(lambda: self._session, self.settings)
+
     def _identity(self) -> str:
-        with aws_errors("ask who you are"):
-            return masked(self._session.sts.get_caller_identity()["Arn"].rsplit(":", 1)[-1])
+        return masked(who_am_i(self._session).name)
 
     @cached_property
     def _session(self) -> AwsSession:

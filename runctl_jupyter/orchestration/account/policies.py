@@ -53,7 +53,7 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
             [
                 f"{iam}instance-profile/{role}",
                 f"{iam}role/{role}",
-                f"{iam}role/aws-service-role/{SPOT_SERVICE}/{SPOT_ROLE}",
+                f"{iam}role/*{SPOT_ROLE}",  # with its path, or without while there is none
             ],
         ),
         _allow("PublicAmi", ["ssm:GetParameter*"], f"arn:{partition}:ssm:*:*:parameter/aws/service/*"),

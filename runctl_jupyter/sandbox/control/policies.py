@@ -136,7 +136,7 @@ def user_policy() -> dict[str, Any]:
         ], "*"),
         _statement("ReadSetup", ["iam:GetInstanceProfile", "iam:GetRole", "iam:GetRolePolicy"], [
             f"arn:aws:iam::*:instance-profile/{ROLE_NAME}", f"arn:aws:iam::*:role/{ROLE_NAME}",
-            "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"]),
+            "arn:aws:iam::*:role/*AWSServiceRoleForEC2Spot"]),
         _statement("PublicAmi", ["ssm:GetParameter*"], "arn:aws:ssm:*:*:parameter/aws/service/*"),
         _statement("LaunchNew", [
             "ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot", "ec2:CreateLaunchTemplate",
