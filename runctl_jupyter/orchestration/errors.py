@@ -63,6 +63,10 @@ class PermissionDenied(RunctlError):
     """AWS refuses an action."""
 
 
+class AccountNotReady(RunctlError):
+    """AWS does not let the account do this: not verified, not subscribed, region not enabled, blocked."""
+
+
 class InstanceNotFound(RunctlError):
     """No instance of ours has this id or name."""
 
@@ -109,6 +113,10 @@ class ProjectTooBig(RunctlError):
 
 class AwsRefused(RunctlError):
     """Any other refusal of AWS, with its code."""
+
+
+class AwsBusy(AwsRefused):
+    """AWS answers too many requests of the account, or has trouble itself; another try may do."""
 
 
 class WaitTimedOut(RunctlError):

@@ -15,29 +15,17 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of
+from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of, may_pass
 from runctl_jupyter.orchestration.errors import InstanceNotFound
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef
+    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef, VolumeTypeDef
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
 _FRESH_ID_S = 30.0
 """A new id may be unknown to other calls for some seconds (EC2 developer guide, "Eventual consistency")."""
 
-_PASSING = frozenset(
-    {
-        "InternalError",
-        "InternalFailure",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "Unavailable",
-    }
-)
-"""Codes that another try may not meet (EC2 API reference, "Error codes"). Those of capacity are not among them."""
 _LAUNCH_TRIES = 8
 
 
@@ -54,6 +42,14 @@ class Ec2:
                 Filters=[{"Name": name, "Values": list(values)} for name, values in filters.items()]
             )
             return [i for page in pages for r in page["Reservations"] for i in r.get("Instances", [])]
+
+    def volumes(self, filters: Mapping[str, Sequence[str]]) -> list[VolumeTypeDef]:
+        """Return the volumes that match all `filters`, every page."""
+        with aws_errors("list volumes"):
+            pages = self._session.ec2.get_paginator("describe_volumes").paginate(
+                Filters=[{"Name": name, "Values": list(values)} for name, values in filters.items()]
+            )
+            return [volume for page in pages for volume in page["Volumes"]]
 
     def describe_one(self, instance_id: str) -> InstanceTypeDef:
         """Return one instance by id.
@@ -127,14 +123,8 @@ class Ec2:
 def _patiently() -> Retrying:
     """Return what tries again where that may help; botocore's own retries would also ask for capacity again."""
     return Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(may_pass),
         wait=wait_random_exponential(multiplier=0.2, max=5),
         stop=stop_after_attempt(_LAUNCH_TRIES),
         reraise=True,
     )
-
-
-def _may_pass(error: BaseException) -> bool:
-    from botocore.exceptions import ClientError, HTTPClientError
-
-    return code_of(error) in _PASSING if isinstance(error, ClientError) else isinstance(error, HTTPClientError)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from runctl_jupyter.orchestration.costs.price import SHIPPED_TABLE, Price
+
 MINIMUM_BILLED_S = 60.0
 """EC2 bills Linux per second, 60 s at least per start (EC2 User Guide, "On-Demand Instances")."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """A price in USD per hour and where it comes from."""
-
-    per_hour: float
-    source: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,15 @@ def on_demand_price(instance_type: str, region: str | None) -> Price | None:
     per_hour = entry["price"].get(region) if entry else None
     if per_hour is None:
         return None
-    return Price(float(per_hour), f"list price in the table shipped with runctl ({_table()['source'].split(' ')[0]})")
+    return Price(float(per_hour), SHIPPED_TABLE, _table_date())
+
+
+def _table_date() -> datetime | None:
+    """Return when the table's prices were true; it may say no more than from which commit it was made."""
+    try:
+        return datetime.fromisoformat(_table()["as_of"]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def type_facts(instance_type: str) -> TypeFacts | None:
@@ -67,8 +70,13 @@ def known_types() -> list[str]:
     return list(_table()["types"])
 
 
+def billed_seconds(start: datetime, end: datetime) -> float:
+    """Return the seconds that EC2 bills of one run: whole ones, 60 at least."""
+    return max(math.ceil((end - start).total_seconds()), MINIMUM_BILLED_S)
+
+
 def cost_between(per_hour: float | None, start: datetime, end: datetime) -> float | None:
     """Return USD from `start` to `end` as EC2 bills it, or None when the price is unknown."""
     if per_hour is None:
         return None
-    return per_hour * max((end - start).total_seconds(), MINIMUM_BILLED_S) / 3600
+    return per_hour * billed_seconds(start, end) / 3600

@@ -162,7 +162,13 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 def _make_network() -> None:
     """Let moto make the default VPC with the same ids at every start: instances that come back name its subnets."""
     mock_random.seed(ACCOUNT_ID)
-    _ = ec2_backends[ACCOUNT_ID][REGION]
+    ec2 = ec2_backends[ACCOUNT_ID][REGION]
+    # AWS's default VPC has a way out (VPC User Guide, "Default VPCs"); moto's has none.
+    gateway = ec2.create_internet_gateway()
+    vpc = next(each for each in ec2.describe_vpcs() if each.is_default)
+    ec2.attach_internet_gateway(gateway.id, vpc.id)
+    main = next(table for table in ec2.describe_route_tables() if table.vpc_id == vpc.id)
+    ec2.create_route(main.id, "0.0.0.0/0", gateway_id=gateway.id)
     mock_random.seed()
 
 

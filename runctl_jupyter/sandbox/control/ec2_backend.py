@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from moto.ec2.models import EC2Backend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from runctl_jupyter.sandbox.control import spot
@@ -20,6 +19,7 @@ from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_i
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.settings import REGION
+from runctl_jupyter.sandbox.control.volumes import VolumesBackend
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _IMAGE_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -58,7 +58,7 @@ def _pool(machine: Machine) -> tuple[str, str, str]:
     return str(instance.instance_type), str(instance.placement.zone), machine.market
 
 
-class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
+class SandboxEC2Backend(VolumesBackend):
     """EC2 of one region. moto makes it at the first request; `fleet` is set before that."""
 
     __module__ = "moto.ec2.models"  # moto derives the service and its URLs from the module's name

@@ -66,6 +66,16 @@ class Settings:
         return 0.3 * self.pace
 
     @property
+    def volume_s(self) -> float:
+        """Time in which a volume is created, attached or detached; a modification takes twice as long."""
+        return 0.5 * self.pace
+
+    @property
+    def snapshot_s(self) -> float:
+        """Time until a snapshot is completed (minutes to hours on AWS)."""
+        return 3.0 * self.pace
+
+    @property
     def spot_notice_s(self) -> float:
         """Time from the interruption notice to the termination (two minutes on AWS)."""
         return 120.0 * min(self.pace, 1.0)
