@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
@@ -16,9 +17,12 @@ from runctl_jupyter.display.provenance import (
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
+from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -46,19 +50,30 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     facts = [
         ("type", f"{instance.instance_type}{' spot' if instance.spot else ''}"),
         ("zone", instance.availability_zone),
-        ("price", rate_text(instance.price_per_hour)),
+        ("price", _priced(instance.price_per_hour, instance.price_source)),
     ]
     if instance.state in ("pending", "running"):
-        facts += [
-            ("up", age_text(instance.launched_at)),
-            ("cost so far", f"{money_text(instance.cost_usd)}, list price"),
-        ]
+        facts.append(("up", age_text(instance.launched_at)))
+    if instance.cost_parts or instance.cost_usd is not None:
+        facts.append(("cost since start", _cost(instance.cost_parts, instance.cost_usd)))
     if instance.expires_at is not None and instance.state in ("pending", "running"):
         left = (instance.expires_at - now()).total_seconds()
         facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
     facts += [(name, text) for name, text in (("owner", instance.owner), ("reason", instance.state_reason)) if text]
     title = f"{instance.name} ({instance.id})" if instance.name else instance.id
     return title, facts, instance.state
+
+
+def _priced(per_hour: float | None, *sources: str) -> str:
+    """Return a price and where it is from."""
+    said = "; ".join(source for source in sources if source)
+    return f"{rate_text(per_hour)} ({said})" if per_hour is not None and said else rate_text(per_hour)
+
+
+def _cost(parts: Mapping[str, Any], machine_usd: float | None) -> str:
+    """Return an estimate with its parts, as far as they are told."""
+    cost = Cost.from_dict(parts) if parts else Cost.of(machine=machine_usd)
+    return f"{cost} ({cost.breakdown()}), estimate" if cost.usd else str(cost)
 
 
 def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
@@ -102,8 +117,8 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("identity", status.identity or "none"),
         ("region", status.region or "none"),
         ("bucket", bucket or "none"),
-        ("instances", f"{status.running_instances} running, {rate_text(status.price_per_hour)}"),
-        ("cost so far", f"{money_text(status.cost_usd)}, list price, running instances"),
+        ("instances", f"{status.running_instances} running, {_priced(status.price_per_hour, *status.price_sources)}"),
+        ("cost so far", _cost(status.cost_parts, status.cost_usd) + ", since each machine's start"),
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
@@ -168,6 +183,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    SetupReport: (setup_text, setup_bundle),
+    SetupByHand: (by_hand_text, by_hand_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

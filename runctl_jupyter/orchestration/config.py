@@ -142,16 +142,21 @@ def _overrides(given: Mapping[str, str | None]) -> dict[str, Any]:
     return {**present, "aws": aws} if aws else dict(present)
 
 
-def _files(cwd: Path) -> list[Path]:
-    """Return configuration files, the nearest first."""
+def user_file() -> Path:
+    """Return where a person's own settings lie, below those of every project."""
     import platformdirs
 
+    return platformdirs.user_config_path("runctl-jupyter") / "config.toml"
+
+
+def _files(cwd: Path) -> list[Path]:
+    """Return configuration files, the nearest first."""
     found = []
     for folder in (cwd, *cwd.parents):
         if (folder / FILE_NAME).is_file():
             found.append(folder / FILE_NAME)
             break
-    user = platformdirs.user_config_path("runctl-jupyter") / "config.toml"
+    user = user_file()
     return [*found, user] if user.is_file() else found
 
 

@@ -45,9 +45,9 @@ class Instance(Value):
     launched_at: datetime
     """Of the last start: EC2 resets it when a stopped instance is started."""
     price_per_hour: float | None
-    """USD, on-demand list price; None when unknown."""
+    """USD as it was bought: on-demand list price, or spot price in its zone; None when unknown."""
     cost_usd: float | None
-    """Estimate since `launched_at`: per second, 60 s at least; None when the price is unknown."""
+    """Estimate since `launched_at` at `price_per_hour`: per second, 60 s at least; None when that is unknown."""
     tags: Mapping[str, str] = field(default_factory=dict)
     private_ip: str | None = None
     owner: str = ""
@@ -55,6 +55,11 @@ class Instance(Value):
     """When its time limit powers it off."""
     state_reason: str = ""
     """EC2's explanation of the last state change, if any."""
+    price_source: str = ""
+    """Where `price_per_hour` is from, and how old that is."""
+    cost_parts: Mapping[str, Any] = field(default_factory=dict)
+    """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
+    which cost more than is said here. Disks are billed while it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -287,3 +292,7 @@ class StatusReport(Value):
     version: str
     mode: str | None = None
     """How the sandbox makes machines; None on other targets."""
+    price_sources: Sequence[str] = ()
+    """Where the prices in `price_per_hour` are from, and how old that is."""
+    cost_parts: Mapping[str, Any] = field(default_factory=dict)
+    """USD by part, as of `Instance.cost_parts`, of all instances that are there, since their last start."""

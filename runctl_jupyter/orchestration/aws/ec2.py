@@ -13,7 +13,7 @@ from runctl_jupyter.orchestration.aws.launches import patiently
 from runctl_jupyter.orchestration.errors import InstanceNotFound
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef
+    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef, VolumeTypeDef
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
@@ -44,6 +44,14 @@ class Ec2:
                 Filters=[{"Name": name, "Values": list(values)} for name, values in filters.items()]
             )
             return [i for page in pages for r in page["Reservations"] for i in r.get("Instances", [])]
+
+    def volumes(self, filters: Mapping[str, Sequence[str]]) -> list[VolumeTypeDef]:
+        """Return the volumes that match all `filters`, every page."""
+        with aws_errors("list volumes"):
+            pages = self._session.ec2.get_paginator("describe_volumes").paginate(
+                Filters=[{"Name": name, "Values": list(values)} for name, values in filters.items()]
+            )
+            return [volume for page in pages for volume in page["Volumes"]]
 
     def describe_one(self, instance_id: str) -> InstanceTypeDef:
         """Return one instance by id.

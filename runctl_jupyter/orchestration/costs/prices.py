@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -75,8 +76,13 @@ def known_types() -> list[str]:
     return list(_table()["types"])
 
 
+def billed_seconds(start: datetime, end: datetime) -> float:
+    """Return the seconds that EC2 bills of one run: whole ones, 60 at least."""
+    return max(math.ceil((end - start).total_seconds()), MINIMUM_BILLED_S)
+
+
 def cost_between(per_hour: float | None, start: datetime, end: datetime) -> float | None:
     """Return USD from `start` to `end` as EC2 bills it, or None when the price is unknown."""
     if per_hour is None:
         return None
-    return per_hour * max((end - start).total_seconds(), MINIMUM_BILLED_S) / 3600
+    return per_hour * billed_seconds(start, end) / 3600

@@ -22,7 +22,6 @@ from runctl_jupyter.orchestration.instances.describe import (
     TAG_MANAGED,
     TAG_TTL,
     is_ours,
-    to_instance,
 )
 from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.instances.user_data import after_start
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
+    from runctl_jupyter.orchestration.instances.reading import InstanceReader
 
 Until = Literal["ready", "running", "stopped", "terminated"]
 
@@ -59,6 +59,8 @@ class Instances:
         Returns the ids of jobs that run on an instance right now.
     on_create
         Called when an instance has been launched.
+    reader
+        Reads EC2's descriptions.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Instances:
         jobs_on: Callable[[str], Sequence[str]],
         *,
         on_create: Callable[[], object],
+        reader: InstanceReader,
     ) -> None:
+        self._reader = reader
         self._on_create = on_create
         self._ec2, self._ssm, self._settings, self._jobs_on = ec2, ssm, settings, jobs_on
         self.launcher = launcher
@@ -128,7 +132,7 @@ class Instances:
         self.check_name_is_free(wish.name)
         if dry_run:
             return self.launcher.plan(prepared, volume_gib=volume_size, ttl_s=ttl_s)
-        created = to_instance(self.launcher.launch(wish, prepared, settles=wait).described)
+        created = self._reader.read_one(self.launcher.launch(wish, prepared, settles=wait).described)
         self._on_create()
         return self.wait(created.id) if wait else created
 
@@ -137,7 +141,7 @@ class Instances:
         filters = {f"tag:{TAG_MANAGED}": ["true"]}
         if not all:
             filters["instance-state-name"] = [*LIVE, "shutting-down"]
-        found = [to_instance(described) for described in self._ec2.describe(filters)]
+        found = self._reader.read(self._ec2.describe(filters))
         found.sort(key=lambda instance: instance.launched_at, reverse=True)
         return Listing(found, COLUMNS, "No instances. Launch one: runctl create m5.large --name dev")
 
@@ -158,7 +162,7 @@ class Instances:
                     f"{ref} exists but was not launched by runctl.",
                     "Only machines with our tag are touched; see: runctl list",
                 )
-            return to_instance(described)
+            return self._reader.read_one(described)
         named = [i for i in self.list(all=True) if i.name == ref]
         live = [i for i in named if i.state in LIVE] or named[:1]
         if not live:
@@ -257,7 +261,7 @@ class Instances:
         """Return the instance that was launched for an attempt of a job, the newest of several, whatever its state."""
         tags = {TAG_JOB: job_id, TAG_ATTEMPT: str(attempt), TAG_MANAGED: "true"}
         found = self._ec2.describe({f"tag:{name}": [value] for name, value in tags.items()})
-        return max(map(to_instance, found), key=lambda instance: instance.launched_at, default=None)
+        return max(self._reader.read(found), key=lambda instance: instance.launched_at, default=None)
 
     def check_takes_jobs(self, ref: str) -> Instance:
         """Return the instance if a job can be sent to it now.
