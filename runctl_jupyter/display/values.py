@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
@@ -17,6 +18,8 @@ from runctl_jupyter.display.provenance import (
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.spent import cost_bundle, cost_text
 from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
@@ -29,6 +32,7 @@ from runctl_jupyter.orchestration.model import (
     Checkpoint,
     Instance,
     LaunchPlan,
+    PlannedType,
     PruneReport,
     StatusReport,
     SyncReport,
@@ -75,17 +79,39 @@ def _cost(parts: Mapping[str, Any], machine_usd: float | None) -> str:
 
 
 def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
-    spot = " spot" if plan.spot else ""
-    facts = [
+    facts = [("type" if place == 0 else "or", _planned_type(each)) for place, each in enumerate(plan.candidates)]
+    market = "spot: EC2 may take it back" if plan.spot else "on-demand"
+    if plan.fallback == "on-demand":
+        market = "spot, on-demand where there is none"
+    extras = "" if plan.extras_per_hour is None else f" + {rate_text(plan.extras_per_hour)} for disk and address"
+    facts += [
+        ("market", market),
         ("region", plan.region),
         ("zones", ", ".join(plan.availability_zones) or "any"),
         ("image", f"{plan.image_name} ({plan.image_id})"),
+        ("found by", plan.image_found_by),
         ("disk", f"{plan.volume_gib} GiB"),
-        ("price", f"{rate_text(plan.price_per_hour)} ({plan.price_source})"),
+        ("price", f"{rate_text(plan.price_per_hour)}{extras} ({plan.price_source})"),
         ("time limit", duration_text(plan.ttl_s)),
-        ("cost at the limit", money_text(plan.total_at_ttl_usd)),
+        ("costs at most", money_text(plan.total_at_ttl_usd)),
+        ("quota", _quota(plan)),
     ]
-    return f"Would launch {plan.instance_type}{spot}; nothing has been launched", facts, ""
+    facts += [("cheaper", _planned_type(each)) for each in plan.alternatives]
+    types = " or ".join(each.instance_type for each in plan.candidates) or plan.instance_type
+    return f"Would launch {types}{' spot' if plan.spot else ''}; nothing has been launched", facts, ""
+
+
+def _planned_type(planned: PlannedType) -> str:
+    spot = " spot" if planned.spot else ""
+    return f"{planned.instance_type}{spot}: {planned.facts}, {rate_text(planned.price_per_hour)}"
+
+
+def _quota(plan: LaunchPlan) -> str:
+    quota = plan.quota
+    if quota is None:
+        return "not known"
+    said = f"{quota.left:g} of {quota.limit:g} vCPU left, {quota.needed} needed ({quota.name}, {quota.code})"
+    return said if quota.enough else f"{said}: AWS will refuse; ask for more: {quota.request_url}"
 
 
 def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
@@ -160,6 +186,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
     CostReport: (cost_text, cost_bundle),
+    SetupReport: (setup_text, setup_bundle),
+    SetupByHand: (by_hand_text, by_hand_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

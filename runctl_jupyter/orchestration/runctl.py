@@ -9,8 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
-from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.failures import masked
+from runctl_jupyter.orchestration.aws.identity import who_am_i
+from runctl_jupyter.orchestration.aws.launches import Launches
 from runctl_jupyter.orchestration.aws.prices import AwsPrices
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -31,6 +34,7 @@ from runctl_jupyter.orchestration.errors import PermissionDenied
 from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
+from runctl_jupyter.orchestration.instances.planning import Knowledge
 from runctl_jupyter.orchestration.instances.reading import InstanceReader
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
@@ -49,6 +53,8 @@ from runctl_jupyter.run_record import now
 from runctl_jupyter.run_record.layout import JOBS_PREFIX
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.setup import SetupReport
     from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.targets.base import Target
 
@@ -128,7 +134,9 @@ class Runctl:
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
-        launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
+        knowledge = Knowledge(self._prices, Quotas(self._session))
+        launches = Launches(self._session)
+        launcher = Launcher(self._session, self._ec2, self._ssm, launches, self.settings.launch, knowledge)
         return Instances(
             self._ec2,
             self._ssm,
@@ -269,9 +277,30 @@ class Runctl:
             }
         )
 
+    def setup(self) -> SetupReport:
+        """Make what runctl needs in the account, as far as it is missing: bucket, instance role, role for spot.
+
+        Can be run again. The bucket is written into the user's own settings when none is set anywhere.
+
+        Raises
+        ------
+        PermissionDenied
+            It takes an administrator; see `setup_by_hand`.
+        StorageUnavailable, LaunchRefused
+            The bucket is somebody else's, the instance profile holds another role.
+        """
+        from runctl_jupyter.orchestration.account.settling import settle
+
+        return settle(self._session, self.settings)
+
+    def setup_by_hand(self) -> SetupByHand:
+        """Return policies and commands that do the same, for an administrator; needs no credentials."""
+        from runctl_jupyter.orchestration.account.settling import settled_by_hand
+
+        return settled_by_hand(lambda: self._session, self.settings)
+
     def _identity(self) -> str:
-        with aws_errors("ask who you are"):
-            return masked(self._session.sts.get_caller_identity()["Arn"].rsplit(":", 1)[-1])
+        return masked(who_am_i(self._session).name)
 
     @cached_property
     def _session(self) -> AwsSession:

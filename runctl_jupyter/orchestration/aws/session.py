@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from runctl_jupyter.orchestration.aws.decoding import explain_refusals
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.errors import ConfigInvalid
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_pricing import PricingClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
+_DECODING_S = 3.0
+"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 Manner = Literal["patient", "once", "quick"]
 """How a client asks: with ordinary retries, with one attempt, or with one attempt of a few seconds."""
 
@@ -37,10 +42,13 @@ class AwsSession:
     ----------
     connection
         Region, profile and, where the target brings them, keys and endpoint.
+    hurry_s
+        Seconds that each request may take, asked once; None: as long as it needs, with botocore's retries.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, hurry_s: float | None = None) -> None:
         self.connection = connection
+        self._hurry_s = hurry_s
         self._lock = Lock()
         self._clients: dict[tuple[str, str, str | None], Any] = {}
 
@@ -78,6 +86,12 @@ class AwsSession:
                 raise no_credentials()
             return session
 
+    def in_a_hurry(self, seconds: float) -> AwsSession:
+        """Return a session with the same credentials that asks once and waits `seconds` at most."""
+        hasty = AwsSession(self.connection, hurry_s=seconds)
+        hasty.__dict__["_session"] = self._session
+        return hasty
+
     @property
     def ec2(self) -> EC2Client:
         """EC2 with ordinary retries."""
@@ -112,6 +126,18 @@ class AwsSession:
     def sts(self) -> STSClient:
         """Security Token Service."""
         client: STSClient = self._client("sts")
+        return client
+
+    @property
+    def iam(self) -> IAMClient:
+        """Identity and Access Management."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def service_quotas(self) -> ServiceQuotasClient:
+        """Service Quotas."""
+        client: ServiceQuotasClient = self._client("service-quotas")
         return client
 
     @property
@@ -193,17 +219,25 @@ class AwsSession:
             endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
         region = _PRICING_REGION if service == "pricing" and endpoint is None else self.region
         with aws_errors(f"reach {service}"):
-            return self._session.client(  # type: ignore[call-overload]
+            client = self._session.client(  # type: ignore[call-overload]
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
+        if service == "ec2":
+            explain_refusals(client, lambda: self.in_a_hurry(_DECODING_S).sts, region)
+        return client
 
     def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:
         from botocore.config import Config
 
+        hurry = self._hurry_s or (_QUICK_S if manner == "quick" else None)
         return Config(
-            retries={"total_max_attempts": 8, "mode": "standard"} if manner == "patient" else {"total_max_attempts": 1},
-            connect_timeout=_QUICK_S if manner == "quick" else 10,
-            read_timeout=_QUICK_S if manner == "quick" else 60,
+            retries=(
+                {"total_max_attempts": 8, "mode": "standard"}
+                if manner == "patient" and hurry is None
+                else {"total_max_attempts": 1}
+            ),
+            connect_timeout=hurry or 10,
+            read_timeout=hurry or 60,
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

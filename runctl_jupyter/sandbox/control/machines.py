@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from runctl_jupyter.sandbox.control.settings import Settings
@@ -45,8 +46,23 @@ GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated 
 SPOT_TERMINATION = Reason(
     "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
 )
+NO_CAPACITY_AT_LAUNCH = Reason(
+    "Server.InsufficientInstanceCapacity",
+    "Insufficient capacity to launch instance",
+    "Server.InsufficientInstanceCapacity",
+)
 POWER_LOSS = Reason("Server.InternalError", "The host of the instance lost power", "Server.InternalError")
 SANDBOX_RESTART = Reason("Server.ScheduledStop", "The sandbox ended while the instance ran", "Server.ScheduledStop")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How a boot goes."""
+
+    delay_s: float = 0.0
+    """So much longer ``pending``."""
+    failure: Reason | None = None
+    """Why it ends in ``terminated`` instead of ``running``."""
 
 
 @dataclass
@@ -71,6 +87,11 @@ class Machine:
         """EC2's word for its state."""
         return str(self.instance._state.name)  # noqa: SLF001 - moto offers no setter and no other place
 
+    @property
+    def market(self) -> str:
+        """``spot`` or ``on-demand``."""
+        return str(self.instance.lifecycle or "on-demand")
+
 
 class Machines:
     """All machines of the sandbox.
@@ -91,6 +112,7 @@ class Machines:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
 
     def add(self, machine: Machine) -> None:
@@ -112,6 +134,16 @@ class Machines:
     def live(self) -> list[Machine]:
         """Give the machines that count against the limit of instances."""
         return [machine for machine in self.all() if machine.state in LIVE_STATES]
+
+    def counted(self) -> list[Machine]:
+        """Give the machines that count to quotas: those that run, and for a while those that have ended."""
+        now, release = datetime.now(UTC), timedelta(seconds=self._settings.quota_release_s)
+        return [
+            machine
+            for machine in self.all()
+            if machine.state in ("pending", "running", "shutting-down")
+            or (machine.ended_at is not None and now - machine.ended_at < release)
+        ]
 
     def visible(self, instance_id: str) -> bool:
         """Whether other calls know a fresh id already (EC2 API reference, "Eventual consistency")."""
@@ -137,10 +169,10 @@ class Machines:
                 del self._machines[instance_id]
         return gone
 
-    def boot(self, machine: Machine) -> None:
+    def boot(self, machine: Machine, fate: Fate | None = None) -> None:
         """Go to ``pending`` and then, when the host is up, to ``running``."""
         self._set_state(machine, "pending", Reason())
-        self._in_background(self._boot, machine)
+        self._in_background(partial(self._boot, fate or Fate()), machine)
 
     def stop(self, machine: Machine, reason: Reason) -> None:
         """Go to ``stopping`` and, when every process is gone, to ``stopped``. The disk stays."""
@@ -180,6 +212,8 @@ class Machines:
     def close(self) -> None:
         """Power every host off. Their states stay what they are, so that a restart can tell what was cut off."""
         self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
         for machine in self.all():
             if machine.state != "terminated":
                 with machine.power:
@@ -198,18 +232,36 @@ class Machines:
                 log.exception("%s failed in state %s", machine.id, machine.state)
                 self._end(machine, Reason("Server.InternalError", f"Internal error on launch: {error}"))
 
-    def _boot(self, machine: Machine) -> None:
+    def _boot(self, fate: Fate, machine: Machine) -> None:
         if machine.state != "pending":
+            return
+        self._stay(machine, "pending", fate.delay_s + (self._settings.pending_s if fate.failure else 0.0))
+        if machine.state != "pending" or self._closing.is_set():
+            return
+        if fate.failure is not None:
+            self._fail(machine, fate.failure)
             return
         started = time.monotonic()
         machine.host.boot()
-        self._closing.wait(max(0.0, self._settings.pending_s - (time.monotonic() - started)))
+        self._stay(machine, "pending", self._settings.pending_s - (time.monotonic() - started))
         with self._lock:
             if machine.state == "pending":
                 machine.running_since = time.monotonic()
                 self._set_state(machine, "running", Reason())
         if not machine.host.alive:  # powered itself off before EC2 said "running"
             self.guest_shutdown(machine.id)
+
+    def _stay(self, machine: Machine, state: str, seconds: float) -> None:
+        """Wait while a machine is in a state; a call that overtakes ends the wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: machine.state != state or self._closing.is_set(), max(0.0, seconds))
+
+    def _fail(self, machine: Machine, failure: Reason) -> None:
+        with self._lock:
+            if machine.state != "pending":
+                return  # somebody was faster and terminated it
+            self._set_state(machine, "shutting-down", failure)
+        self._terminate(machine)
 
     def _stop(self, machine: Machine) -> None:
         started = time.monotonic()
@@ -250,6 +302,7 @@ class Machines:
             instance._state.name, instance._state.code = name, STATE_CODES[name]  # noqa: SLF001
             if reason is not None:
                 set_reason(instance, reason)
+            self._changed.notify_all()
         self._on_change(machine)
 
 

@@ -27,15 +27,35 @@ class Permission:
     """Condition keys in lower case, as IAM ignores their case."""
 
 
-def allows(documents: Iterable[Document], permission: Permission) -> bool:
-    """Whether the policies together permit it."""
-    effects = {
-        statement["Effect"]
+@dataclass(frozen=True)
+class Decision:
+    """What the policies say about a permission."""
+
+    allowed: bool
+    denying: Sequence[Document] = ()
+    """The statements that deny it explicitly."""
+
+    @property
+    def explicit_deny(self) -> bool:
+        """Whether a statement denies it, so that no other can allow it."""
+        return bool(self.denying)
+
+
+def decide(documents: Iterable[Document], permission: Permission) -> Decision:
+    """Whether the policies together permit it, and what forbids it."""
+    found = [
+        statement
         for document in documents
         for statement in _as_list(document["Statement"])
         if _applies(statement, permission)
-    }
-    return "Allow" in effects and "Deny" not in effects
+    ]
+    denying = [statement for statement in found if statement["Effect"] == "Deny"]
+    return Decision(bool(found) and not denying, denying)
+
+
+def allows(documents: Iterable[Document], permission: Permission) -> bool:
+    """Whether the policies together permit it."""
+    return decide(documents, permission).allowed
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -108,10 +128,10 @@ _BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultip
 _OWN = {"StringEquals": {"aws:ResourceTag/runctl:managed": "true"}}
 
 
-def _bucket_statements() -> list[dict[str, Any]]:
+def _bucket_statements(*more: str) -> list[dict[str, Any]]:
     return [
         _statement("BucketObjects", _OBJECT_ACTIONS, f"arn:aws:s3:::{BUCKET}/*"),
-        _statement("BucketItself", _BUCKET_ACTIONS, f"arn:aws:s3:::{BUCKET}"),
+        _statement("BucketItself", [*_BUCKET_ACTIONS, *more], f"arn:aws:s3:::{BUCKET}"),
     ]
 
 
@@ -134,8 +154,9 @@ def user_policy() -> dict[str, Any]:
             "servicequotas:ListServiceQuotas", "servicequotas:GetAWSDefaultServiceQuota",
             "ecr:GetAuthorizationToken", "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics",
         ], "*"),
-        _statement("ReadSetup", ["iam:GetInstanceProfile", "iam:GetRole"], [
-            f"arn:aws:iam::*:instance-profile/{ROLE_NAME}", f"arn:aws:iam::*:role/{ROLE_NAME}"]),
+        _statement("ReadSetup", ["iam:GetInstanceProfile", "iam:GetRole", "iam:GetRolePolicy"], [
+            f"arn:aws:iam::*:instance-profile/{ROLE_NAME}", f"arn:aws:iam::*:role/{ROLE_NAME}",
+            "arn:aws:iam::*:role/*AWSServiceRoleForEC2Spot"]),
         _statement("PublicAmi", ["ssm:GetParameter*"], "arn:aws:ssm:*:*:parameter/aws/service/*"),
         _statement("LaunchNew", [
             "ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot", "ec2:CreateLaunchTemplate",
@@ -170,7 +191,8 @@ def user_policy() -> dict[str, Any]:
              "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:DeleteSecret",
              "secretsmanager:TagResource"],
         ),
-        *_bucket_statements(),
+        *_bucket_statements(
+            "s3:GetBucketPublicAccessBlock", "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration"),
     ]}  # fmt: skip
 
 
