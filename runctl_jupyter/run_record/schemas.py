@@ -50,7 +50,7 @@ class Limits(Document):
     timeout_s: Optional[float] = None
     """Seconds the script may run."""
     max_cost_usd: Optional[float] = None
-    """Money the attempt may cost at `JobSpec.price_per_hour`."""
+    """Money the attempt may cost: its machine from the boot on if that is its own, with disk and address."""
     idle_stop_s: Optional[float] = None
     """Seconds without anything happening: no CPU, GPU, disk or network in use."""
     grace_s: float = 90.0
