@@ -39,6 +39,7 @@ from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
+from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
 from runctl_jupyter.sandbox.hosts.base import HostFactory
@@ -124,11 +125,14 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
     )
     fleet.lost_at_restart += objects.restore()
+    spot_keeper = SpotKeeper()
+    fleet.reopened = spot_keeper.relaunch
     fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, token)
+    control = ControlApi(fleet, faults, account, spot_keeper, token)
     application = Application(
         services, control, account, inventory, objects, faults, fleet.caller_of,
         own={"pricing": price_list.answer, "servicequotas": quotas.answer},
