@@ -14,6 +14,7 @@ from wsgiref.types import WSGIEnvironment
 
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
+from moto.iam import urls as iam_urls
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
@@ -34,6 +35,7 @@ from runctl_jupyter.sandbox.control.ec2_response import SandboxEC2Response
 from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
+from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
@@ -103,6 +105,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 
     ec2_backends.backend = SandboxEC2Backend
     s3_backends.backend = SandboxS3Backend
+    iam_urls.url_paths["{0}/$"] = SandboxIamResponse.dispatch
     ec2_urls.url_paths["{0}/"] = SandboxEC2Response.dispatch
     ssm_urls.url_paths["{0}/$"] = SandboxSSMResponse.dispatch
     secretsmanager_urls.url_paths["{0}/$"] = SandboxSecretsManagerResponse.dispatch
