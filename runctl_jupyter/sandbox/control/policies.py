@@ -189,6 +189,11 @@ def instance_role_policy() -> dict[str, Any]:
     ]}  # fmt: skip
 
 
+ADMINISTRATOR_ACCESS: Document = {"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "*", "Resource": "*"}]}  # fmt: skip
+"""AWS's managed policy of this name."""
+
+
 def instance_trust_policy() -> dict[str, Any]:
     """Who may take the instance role: EC2, on behalf of an instance."""
     return {"Version": "2012-10-17", "Statement": [{
