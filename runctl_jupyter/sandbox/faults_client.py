@@ -5,7 +5,7 @@ Everything here calls the sandbox's own control API, which no fault can hit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -153,6 +153,31 @@ def interrupt(connection: Connection, instance_id: str, notice_s: float | None =
     """Reclaim a Spot Instance; gives the time of its end, `notice_s` from now (default: as the sandbox's pace says)."""
     notice = "" if notice_s is None else f"?notice={notice_s:g}"
     return str(_call(connection, "POST", f"interrupt/{quote(instance_id)}{notice}")["time"])
+
+
+def admin_env(connection: Connection) -> dict[str, str]:
+    """Environment of an AWS client that acts as the account's administrator (policy AdministratorAccess)."""
+    return _env(connection, "users/admin", {})
+
+
+def plain_env(connection: Connection, *policies: Mapping[str, Any]) -> dict[str, str]:
+    """Environment of an AWS client that acts as a new user whose rights are these policy documents, and no others.
+
+    Raises
+    ------
+    FaultRefusedError
+        A policy is malformed.
+    """
+    return _env(connection, "users", {"policies": [*policies]})
+
+
+def _env(connection: Connection, path: str, document: dict[str, Any]) -> dict[str, str]:
+    key = _call(connection, "POST", path, document)
+    return {
+        **connection.env,
+        "AWS_ACCESS_KEY_ID": str(key["access_key_id"]),
+        "AWS_SECRET_ACCESS_KEY": str(key["secret_access_key"]),
+    }
 
 
 def _call(connection: Connection, method: str, path: str, document: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
@@ -28,11 +32,15 @@ class AwsSession:
     ----------
     connection
         Region, profile and, where the target brings them, keys and endpoint.
+    hurry_s
+        Seconds that each request may take, asked once; None: as long as it needs, with botocore's retries.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, hurry_s: float | None = None) -> None:
         self.connection = connection
+        self._hurry_s = hurry_s
         self._lock = Lock()
+        self._elsewhere: dict[str, AwsSession] = {}
         self._clients: dict[tuple[str, bool, str | None], Any] = {}
 
     @property
@@ -44,7 +52,7 @@ class AwsSession:
         ConfigInvalid
             None is set anywhere.
         """
-        region = self._session.region_name
+        region = self.connection.region or self._session.region_name
         if region is None:
             raise ConfigInvalid(
                 "No AWS region is set.", "Choose one: runctl use aws --region us-east-1 (or AWS_REGION)."
@@ -69,6 +77,26 @@ class AwsSession:
                 raise no_credentials()
             return session
 
+    def in_a_hurry(self, seconds: float) -> AwsSession:
+        """Return a session with the same credentials that asks once and waits `seconds` at most."""
+        hasty = AwsSession(self.connection, hurry_s=seconds)
+        hasty.__dict__["_session"] = self._session
+        return hasty
+
+    def at(self, region: str) -> AwsSession:
+        """Return a session with the same credentials in another region."""
+        if region == self.region:
+            return self
+        with self._lock:
+            found = self._elsewhere.get(region)
+            if found is None:
+                connection = replace(self.connection, region=region)
+                found = self._elsewhere[region] = AwsSession(connection, hurry_s=self._hurry_s)
+                found.__dict__["_session"] = self._session
+                # A session of boto3 makes one client at a time (boto3 guide, "Multithreading with sessions").
+                found._lock = self._lock
+        return found
+
     @property
     def ec2(self) -> EC2Client:
         """EC2 with ordinary retries."""
@@ -91,6 +119,24 @@ class AwsSession:
     def sts(self) -> STSClient:
         """Security Token Service."""
         client: STSClient = self._client("sts")
+        return client
+
+    @property
+    def iam(self) -> IAMClient:
+        """Identity and Access Management."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        """EventBridge Scheduler."""
+        client: EventBridgeSchedulerClient = self._client("scheduler")
+        return client
+
+    @property
+    def service_quotas(self) -> ServiceQuotasClient:
+        """Service Quotas."""
+        client: ServiceQuotasClient = self._client("service-quotas")
         return client
 
     @property
@@ -169,10 +215,11 @@ class AwsSession:
     def _config(self, service: str, *, once: bool, path_style: bool) -> Config:
         from botocore.config import Config
 
+        hurry = self._hurry_s
         return Config(
-            retries={"total_max_attempts": 1} if once else {"total_max_attempts": 8, "mode": "standard"},
-            connect_timeout=10,
-            read_timeout=60,
+            retries={"total_max_attempts": 1} if once or hurry else {"total_max_attempts": 8, "mode": "standard"},
+            connect_timeout=hurry or 10,
+            read_timeout=hurry or 60,
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

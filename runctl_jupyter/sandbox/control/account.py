@@ -15,12 +15,19 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from runctl_jupyter.sandbox.control.images import publish_parameters
-from runctl_jupyter.sandbox.control.policies import Document, instance_role_policy, instance_trust_policy, user_policy
+from runctl_jupyter.sandbox.control.policies import (
+    ADMINISTRATOR_ACCESS,
+    Document,
+    instance_role_policy,
+    instance_trust_policy,
+    user_policy,
+)
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, ROLE_NAME, USER_NAME
 from runctl_jupyter.sandbox.control.signature import SigningKey
 from runctl_jupyter.sandbox.control.store import StateStore
@@ -39,6 +46,11 @@ class Principal:
     documents: tuple[Document, ...]
 
 
+def _new_key() -> list[str]:
+    alphabet = string.ascii_uppercase + "234567"
+    return ["AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)), secrets.token_urlsafe(30)]
+
+
 @lru_cache(maxsize=256)
 def _parsed(document: str) -> Document:
     parsed: Document = json.loads(document)
@@ -52,6 +64,7 @@ class Account:
         self._iam = iam_backends[ACCOUNT_ID]["aws"]
         self._sts = sts_backends[ACCOUNT_ID]["aws"]
         self._sessions: dict[str, Any] = {}
+        self._admin: tuple[str, str] | None = None
         self._lock = threading.Lock()
         self.access_key_id, self.secret_access_key = self._create_user(store)
         self._create_role()
@@ -61,12 +74,38 @@ class Account:
     def _create_user(self, store: StateStore) -> tuple[str, str]:
         pair = store.fact("user-key")
         if pair is None:
-            alphabet = string.ascii_uppercase + "234567"
-            pair = ["AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)), secrets.token_urlsafe(30)]
+            pair = _new_key()
             store.set_fact("user-key", pair)
         self._iam.create_user(region_name=REGION, user_name=USER_NAME)
         self._iam.put_user_policy(USER_NAME, "runctl-user", json.dumps(user_policy()))
-        key = self._iam.create_access_key(USER_NAME)
+        return self._give_key(USER_NAME, pair)
+
+    def add_user(self, policies: Sequence[Document]) -> tuple[str, str]:
+        """Make one more user, with inline policies and a key; lives as long as this process.
+
+        Raises
+        ------
+        ServiceException
+            A policy is malformed.
+        """
+        documents = [json.dumps(document) for document in policies]
+        for document in documents:
+            IAMPolicyDocumentValidator(document).validate()
+        name = f"user-{secrets.token_hex(6)}"
+        self._iam.create_user(region_name=REGION, user_name=name)
+        for number, document in enumerate(documents):
+            self._iam.put_user_policy(name, f"policy-{number}", document)
+        return self._give_key(name, _new_key())
+
+    def admin(self) -> tuple[str, str]:
+        """Give the key of the user who may do everything (AWS's policy AdministratorAccess)."""
+        with self._lock:
+            if self._admin is None:
+                self._admin = self.add_user([ADMINISTRATOR_ACCESS])
+            return self._admin
+
+    def _give_key(self, user_name: str, pair: Sequence[str]) -> tuple[str, str]:
+        key = self._iam.create_access_key(user_name)
         del self._iam.access_keys[key.physical_resource_id]
         key.access_key_id, key.secret_access_key = pair
         self._iam.access_keys[key.physical_resource_id] = key
@@ -145,12 +184,16 @@ class AccountInventory:
         self._account = account
 
     def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
-        """Tags of an EC2 resource; None when it does not exist."""
-        backend = ec2_backends[ACCOUNT_ID][REGION]
-        collections = (backend.volumes, backend.snapshots, backend.spot_instance_requests)
-        if backend.get_instance_by_id(resource_id) is None and not any(resource_id in one for one in collections):
-            return None
-        return {tag["key"]: tag["value"] for tag in backend.describe_tags(filters={"resource-id": [resource_id]})}
+        """Tags of an EC2 resource in any region; None when it does not exist."""
+        for backend in list(ec2_backends[ACCOUNT_ID].values()):
+            collections = (
+                backend.volumes, backend.snapshots, backend.spot_instance_requests, backend.launch_templates,
+                backend.fleets, backend.amis,
+            )  # fmt: skip
+            there = any(resource_id in one for one in collections)
+            if there or backend.get_instance_by_id(resource_id) is not None:
+                return dict(backend.tags.get(resource_id, {}))
+        return None
 
     def role_arns_of_profile(self, name: str) -> Sequence[str]:
         """ARNs of the roles in an instance profile."""

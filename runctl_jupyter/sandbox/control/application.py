@@ -28,6 +28,7 @@ from runctl_jupyter.sandbox.control.protocol_errors import (
     render,
     signature_error,
 )
+from runctl_jupyter.sandbox.control.regions import check_region
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
 from runctl_jupyter.sandbox.control.signature import (
@@ -126,6 +127,7 @@ class Application:
             scope: SignedScope = check_signature(request, self._account.key_of, datetime.now(UTC))
         except SignatureError as error:
             raise signature_error(error, protocol) from error
+        check_region(scope, protocol)
         principal = self._account.principal_of(scope.access_key_id)
         for permission in needed(call, self._inventory):
             if not allows(principal.documents, permission):

@@ -122,7 +122,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 
     token = secrets.token_urlsafe(24)
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, token)
+    control = ControlApi(fleet, faults, account, token)
     application = Application(services, control, account, AccountInventory(account), objects, faults, fleet.caller_of)
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(

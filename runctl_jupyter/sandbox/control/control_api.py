@@ -13,8 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from wsgiref.types import WSGIEnvironment
 
+from moto.core.exceptions import ServiceException
+
 from runctl_jupyter.sandbox.connection import CONTROL_TOKEN_HEADER
 from runctl_jupyter.sandbox.control import spot
+from runctl_jupyter.sandbox.control.account import Account
 from runctl_jupyter.sandbox.control.application import CONTROL_PREFIX, headers_of, raw_path_and_query
 from runctl_jupyter.sandbox.control.faults import AGENT_DOWN, EXPIRED_CREDENTIALS, FaultRule, Faults, InvalidFaultError
 from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
@@ -38,8 +41,9 @@ class ControlError(Exception):
 class ControlApi:
     """Answers paths under ``/_sandbox/``; whoever calls must know the token of ``connection.json``."""
 
-    def __init__(self, fleet: Fleet, faults: Faults, token: str) -> None:
+    def __init__(self, fleet: Fleet, faults: Faults, account: Account, token: str) -> None:
         self._fleet = fleet
+        self._account = account
         self._faults = faults
         self._token = token
 
@@ -65,6 +69,7 @@ class ControlApi:
             ("POST", "faults"): lambda: self._add_fault(body),
             ("GET", "faults"): lambda: {"faults": [fault.to_dict() for fault in self._faults.all()]},
             ("DELETE", "faults"): lambda: self._clear_faults(argument or None),
+            ("POST", "users"): lambda: self._add_user(argument, body),
             ("POST", "power-off"): lambda: self._power_off(argument),
             ("POST", "kill-agent"): lambda: self._kill_agent(argument),
             ("POST", "fill-disk"): lambda: self._fill_disk(argument),
@@ -96,6 +101,20 @@ class ControlApi:
         if machine.state != "running":
             raise ControlError(409, f"{reference} is {machine.state}, not running")
         return machine
+
+    def _add_user(self, role: str, body: bytes) -> dict[str, Any]:
+        """Give the key of the administrator (``users/admin``), or of a new user with the policies in `body`."""
+        if role == "admin":
+            key_id, secret = self._account.admin()
+        else:
+            try:
+                policies = json.loads(body)["policies"]
+                key_id, secret = self._account.add_user(policies)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ControlError(400, "a user comes with a list of policy documents") from error
+            except ServiceException as error:
+                raise ControlError(400, error.message) from error
+        return {"access_key_id": key_id, "secret_access_key": secret}
 
     def _add_fault(self, body: bytes) -> dict[str, Any]:
         try:

@@ -12,12 +12,13 @@ from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 _EC2_ID_KINDS = {
     "i": "instance", "vol": "volume", "snap": "snapshot", "sir": "spot-instances-request", "subnet": "subnet",
     "sg": "security-group", "eni": "network-interface", "lt": "launch-template", "ami": "image", "vpc": "vpc",
+    "fleet": "fleet",
 }  # fmt: skip
 _EC2_ON_RESOURCES = {
     "TerminateInstances", "StopInstances", "StartInstances", "RebootInstances", "ModifyInstanceAttribute",
     "ModifyInstanceMetadataOptions", "GetConsoleOutput", "CancelSpotInstanceRequests", "AttachVolume",
     "DetachVolume", "DeleteVolume", "DeleteSnapshot", "CreateTags", "DeleteTags", "DeleteLaunchTemplate",
-    "AssociateIamInstanceProfile",
+    "AssociateIamInstanceProfile", "DeleteFleets", "DeregisterImage",
 }  # fmt: skip
 
 

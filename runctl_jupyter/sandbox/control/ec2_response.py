@@ -14,18 +14,18 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.types import Base64EncodedString
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
-from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import iam_backends
 
 from runctl_jupyter.sandbox.control import launch_rules as rules
+from runctl_jupyter.sandbox.control.ec2_pages import PagedLists
 from runctl_jupyter.sandbox.control.fleet import Launch, add_spot_request
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 
 
-class SandboxEC2Response(EC2Response):  # type: ignore[misc]
+class SandboxEC2Response(PagedLists):
     """Actions whose moto version does not do what EC2 does."""
 
     def run_instances(self) -> ActionResult:

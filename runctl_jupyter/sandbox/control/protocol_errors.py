@@ -21,9 +21,13 @@ class ServiceError(Exception):
     status: int = 400
 
 
+_REST_JSON = frozenset({"scheduler"})
+"""Services whose requests are paths with a body of JSON (botocore's models: ``rest-json``)."""
+
+
 def protocol_of(service: str, *, has_target: bool) -> str:
     """Which of the four wire formats a service answers in."""
-    if has_target:
+    if has_target or service in _REST_JSON:
         return "json"
     return service if service in ("s3", "ec2") else "query"
 
