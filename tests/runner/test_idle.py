@@ -401,7 +401,7 @@ def test_the_guard_travels_in_the_user_data_and_runs_alone(tmp_path: Path) -> No
     found = re.search(r"<<'RUNCTL_GUARD'\n(.*?)\nRUNCTL_GUARD\n", text, re.DOTALL)
     assert found is not None
     guard = tmp_path / "guard.pyz"
-    guard.write_bytes(base64.b64decode(found[1]))
+    guard.write_bytes(base64.b85decode(found[1].replace("\n", "")))
     assert "runctl_jupyter/runner/idle_guard.py" in zipfile.ZipFile(guard).namelist()
     said = subprocess.run([sys.executable, "-I", guard, "--help"], capture_output=True, text=True, check=False)
     assert (said.returncode, "--idle-stop SECONDS" in said.stdout) == (0, True)
