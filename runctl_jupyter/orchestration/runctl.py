@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.prices import AwsPrices
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
@@ -19,6 +20,7 @@ from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.prices import known_types
+from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
@@ -229,6 +231,15 @@ class Runctl:
     @cached_property
     def _ssm(self) -> Ssm:
         return Ssm(self._session)
+
+    @cached_property
+    def _prices(self) -> Prices:
+        if self.settings.target == "local":
+            return Prices(None, None)
+        region = self._session.region
+        # What another endpoint says is no price of AWS's, and not for others to find.
+        kept_in = _cache_dir() / "prices" / f"{region}.json" if self._session.is_aws else None
+        return Prices(AwsPrices(self._session), region, kept_in)
 
     @cached_property
     def _record(self) -> JobRecord:
