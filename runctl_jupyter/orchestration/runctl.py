@@ -40,6 +40,7 @@ from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
 
 
@@ -123,7 +124,7 @@ class Runctl:
             self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on, on_create=self.remember_place
         )
 
-    def _jobs_on(self, instance_id: str) -> Sequence[str]:
+    def _jobs_on(self, instance_id: str) -> Sequence[Job]:
         return self.jobs.running_on(instance_id)
 
     @cached_property

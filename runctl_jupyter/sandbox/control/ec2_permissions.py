@@ -64,8 +64,10 @@ def ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory) 
     elif action in _EC2_ON_RESOURCES:
         ids = [value for value in form.values() if value.partition("-")[0] in _EC2_ID_KINDS and "-" in value]
         known = [(one, tags) for one in ids if (tags := inventory.tags_of(one)) is not None]
+        keys = [value for key, value in form.items() if re.fullmatch(r"Tag\.\d+\.Key", key)]
+        asked = {"aws:tagkeys": keys} if keys else {}
         for resource_id, tags in known:
-            yield Permission(name, ec2_arn(resource_id), tag_context("aws:ResourceTag", tags))
+            yield Permission(name, ec2_arn(resource_id), {**tag_context("aws:ResourceTag", tags), **asked})
         # Only unknown ids: the service itself says that they do not exist.
     else:
         yield Permission(name)

@@ -155,6 +155,12 @@ def user_policy() -> dict[str, Any]:
             "ec2:DeleteSnapshot", "ec2:CreateSnapshot", "ec2:DeleteLaunchTemplate", "ec2:DeleteFleets",
             "ec2:DeregisterImage", "ec2:GetConsoleOutput",
         ], "*", _OWN),
+        # Of what is ours the one tag that protects it; "Null", since DeleteTags without keys takes off all tags.
+        _statement("Protect", ["ec2:CreateTags", "ec2:DeleteTags"], f"{ec2}instance/*", {
+            **_OWN,
+            "Null": {"aws:TagKeys": "false"},
+            "ForAllValues:StringEquals": {"aws:TagKeys": ["runctl:protected"]},
+        }),
         _statement("ListSchedules", [
             "scheduler:ListScheduleGroups", "scheduler:ListSchedules", "scheduler:ListTagsForResource"], "*"),
         # Only groups of schedules have tags: a name is what tells ours.
