@@ -80,6 +80,7 @@ class PaperHosts:
 
     mode = "plain"
     cannot: tuple[str, ...] = ("run programs",)
+    make: type[PaperHost] = PaperHost
 
     def __init__(self) -> None:
         self.hosts: dict[str, PaperHost] = {}
@@ -94,7 +95,7 @@ class PaperHosts:
         """Make a machine, off."""
         with self._lock:
             number = next(self._numbers)
-            host = PaperHost(spec, services, f"172.31.{number >> 8 & 255}.{number & 255}")
+            host = self.make(spec, services, f"172.31.{number >> 8 & 255}.{number & 255}")
             self.hosts[spec.instance_id] = host
         return host
 
@@ -105,17 +106,21 @@ class PaperHosts:
 
 
 @contextmanager
-def paper_sandbox(home: Path, *, max_instances: int = 8, pace: float = 0.0) -> Iterator[tuple[Connection, PaperHosts]]:
+def paper_sandbox(
+    home: Path, *, max_instances: int = 8, pace: float = 0.0, hosts: PaperHosts | None = None
+) -> Iterator[tuple[Connection, PaperHosts]]:
     """Run a control plane in this process; yield how to reach it, and its machines. One at a time in a process."""
     from runctl_jupyter.sandbox.control.preload import import_moto_ec2
 
     import_moto_ec2()
     # After the preload: everything in there imports moto's EC2.
+    from moto.moto_api._internal.models import moto_api_backend
+
     from runctl_jupyter.sandbox.control.assembly import assemble
     from runctl_jupyter.sandbox.control.store import StateStore
 
     home.mkdir(parents=True, exist_ok=True)
-    hosts, store = PaperHosts(), StateStore(home)
+    hosts, store = hosts or PaperHosts(), StateStore(home)
     try:
         sandbox = assemble(Settings(home, pace=pace, max_instances=max_instances), hosts, store)
         sandbox.start()
@@ -128,3 +133,4 @@ def paper_sandbox(home: Path, *, max_instances: int = 8, pace: float = 0.0) -> I
     finally:
         hosts.close()
         store.close()
+        moto_api_backend.reset()  # moto's state is this process's: the next account begins empty
