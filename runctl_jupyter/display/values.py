@@ -15,6 +15,7 @@ from runctl_jupyter.display.provenance import (
     provenance_text,
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
+from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
@@ -32,6 +33,7 @@ from runctl_jupyter.orchestration.model import (
     SyncReport,
     Transfer,
 )
+from runctl_jupyter.orchestration.resources.model import CleanupReport, ResourceSummary
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -152,6 +154,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    ResourceSummary: (summary_text, summary_bundle),
+    CleanupReport: (cleanup_text, cleanup_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

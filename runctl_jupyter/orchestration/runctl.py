@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.prices import AwsPrices
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.aws.ssm import Ssm
@@ -19,6 +20,7 @@ from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.prices import known_types
+from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
@@ -27,6 +29,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
@@ -166,6 +169,11 @@ class Runctl:
         objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
         return Storage(self._bucket, objects, memory)
 
+    @cached_property
+    def resources(self) -> Resources:
+        """Everything that carries our tag, in any region."""
+        return Resources(self._session, self._prices_in, lambda: self._record, S3(self._session))
+
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""
         instances = [] if self.settings.target == "local" else self.instances.list()
@@ -230,6 +238,20 @@ class Runctl:
     @cached_property
     def _ssm(self) -> Ssm:
         return Ssm(self._session)
+
+    @cached_property
+    def _prices(self) -> Prices:
+        return Prices(None, None) if self.settings.target == "local" else self._prices_in(self._session.region)
+
+    @cached_property
+    def _prices_in(self) -> Callable[[str], Prices]:
+        return cache(self._new_prices)
+
+    def _new_prices(self, region: str) -> Prices:
+        session = self._session.at(region)
+        # What another endpoint says is no price of AWS's, and not for others to find.
+        kept_in = _cache_dir() / "prices" / f"{region}.json" if session.is_aws else None
+        return Prices(AwsPrices(session), region, kept_in)
 
     @cached_property
     def _record(self) -> JobRecord:

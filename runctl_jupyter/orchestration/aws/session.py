@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
@@ -18,11 +18,20 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
+
+Manner = Literal["patient", "once", "quick"]
+"""How a client asks: with ordinary retries, with one attempt, or with one attempt of a few seconds."""
+
+_QUICK_S = 3.0
+_PRICING_REGION = "us-east-1"
+"""The Price List API has endpoints in three regions; each knows the prices of all (AWS Billing, "Using the AWS Price
+List Query API")."""
 
 
 class AwsSession:
@@ -41,7 +50,7 @@ class AwsSession:
         self._hurry_s = hurry_s
         self._lock = Lock()
         self._elsewhere: dict[str, AwsSession] = {}
-        self._clients: dict[tuple[str, bool, str | None], Any] = {}
+        self._clients: dict[tuple[str, str, str | None], Any] = {}
 
     @property
     def region(self) -> str:
@@ -106,7 +115,19 @@ class AwsSession:
     @property
     def launcher(self) -> EC2Client:
         """EC2 with one attempt: capacity errors are HTTP 500, which botocore would silently retry."""
-        client: EC2Client = self._client("ec2", once=True)
+        client: EC2Client = self._client("ec2", "once")
+        return client
+
+    @property
+    def quick_ec2(self) -> EC2Client:
+        """EC2 with one short attempt: for what is good to know and can be done without."""
+        client: EC2Client = self._client("ec2", "quick")
+        return client
+
+    @property
+    def pricing(self) -> PricingClient:
+        """The Price List API, with one short attempt."""
+        client: PricingClient = self._client("pricing", "quick")
         return client
 
     @property
@@ -161,15 +182,20 @@ class AwsSession:
 
         AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
         """
-        import botocore.session
-
-        said = botocore.session.Session(profile=self.connection.profile).get_scoped_config()
-        if not {"endpoint_url", "services"} & said.keys() and not any(
-            n.startswith("AWS_ENDPOINT_URL") for n in os.environ
-        ):
+        if not self._endpoint_is_chosen:
             return None  # making a client to know this would take a tenth of a second
         url: str = self._session.client("s3", region_name=self.region).meta.endpoint_url
         return None if (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")) else url
+
+    @cached_property
+    def _endpoint_is_chosen(self) -> bool:
+        """Whether the person's environment or profile names the endpoint of any service."""
+        import botocore.session
+
+        said = botocore.session.Session(profile=self.connection.profile).get_scoped_config()
+        return bool({"endpoint_url", "services"} & said.keys()) or any(
+            n.startswith("AWS_ENDPOINT_URL") for n in os.environ
+        )
 
     def check(self) -> None:
         """Make sure that there are credentials, without a request to AWS.
@@ -194,32 +220,39 @@ class AwsSession:
             )
             return url
 
-    def _client(self, service: str, *, once: bool = False, endpoint: str | None = None) -> Any:
-        wanted = (service, once, endpoint)
+    @cached_property
+    def is_aws(self) -> bool:
+        """Whether nobody has named another endpoint than AWS's own."""
+        return not (self.connection.env or self._endpoint_is_chosen)
+
+    def _client(self, service: str, manner: Manner = "patient", *, endpoint: str | None = None) -> Any:
+        wanted = (service, manner, endpoint)
         with self._lock:
             found = self._clients.get(wanted)
             if found is None:
-                config = self._config(service, once=once, path_style=endpoint is not None)
+                config = self._config(service, manner, path_style=endpoint is not None)
                 found = self._clients[wanted] = self._new_client(service, config, endpoint)
         return found
 
     def _new_client(self, service: str, config: Config, endpoint: str | None) -> Any:
         if endpoint is None:
             endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
-        region = self.region
+        region = _PRICING_REGION if service == "pricing" and endpoint is None else self.region
         with aws_errors(f"reach {service}"):
             return self._session.client(  # type: ignore[call-overload]
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
 
-    def _config(self, service: str, *, once: bool, path_style: bool) -> Config:
+    def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:
         from botocore.config import Config
 
         hurry = self._hurry_s
         return Config(
-            retries={"total_max_attempts": 1} if once or hurry else {"total_max_attempts": 8, "mode": "standard"},
-            connect_timeout=hurry or 10,
-            read_timeout=hurry or 60,
+            retries={"total_max_attempts": 8, "mode": "standard"}
+            if manner == "patient" and not hurry
+            else {"total_max_attempts": 1},
+            connect_timeout=hurry or (_QUICK_S if manner == "quick" else 10),
+            read_timeout=hurry or (_QUICK_S if manner == "quick" else 60),
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from runctl_jupyter.orchestration.costs.price import SHIPPED_TABLE, Price
+
 MINIMUM_BILLED_S = 60.0
 """EC2 bills Linux per second, 60 s at least per start (EC2 User Guide, "On-Demand Instances")."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """A price in USD per hour and where it comes from."""
-
-    per_hour: float
-    source: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,15 @@ def on_demand_price(instance_type: str, region: str | None) -> Price | None:
     per_hour = entry["price"].get(region) if entry else None
     if per_hour is None:
         return None
-    return Price(float(per_hour), f"list price in the table shipped with runctl ({_table()['source'].split(' ')[0]})")
+    return Price(float(per_hour), SHIPPED_TABLE, _table_date())
+
+
+def _table_date() -> datetime | None:
+    """Return when the table's prices were true; it may say no more than from which commit it was made."""
+    try:
+        return datetime.fromisoformat(_table()["as_of"]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def type_facts(instance_type: str) -> TypeFacts | None:

@@ -43,6 +43,7 @@ class Principal:
     """Who signed a request."""
 
     arn: str
+    id: str
     documents: tuple[Document, ...]
 
 
@@ -136,9 +137,13 @@ class Account:
             session = self._sessions.get(access_key_id)
         if session is None:
             user = self._iam.get_user(self._iam.access_keys[access_key_id].user_name)
-            return Principal(user.arn, self._documents(user.policies, user.managed_policies))
+            return Principal(user.arn, user.id, self._documents(user.policies, user.managed_policies))
         role = self._iam.get_role_by_arn(session.role_arn)
-        return Principal(session.arn, self._documents(role.policies, role.managed_policies))
+        return Principal(
+            session.arn,
+            f"{role.id}:{session.arn.rpartition('/')[2]}",
+            self._documents(role.policies, role.managed_policies),
+        )
 
     @staticmethod
     def _documents(inline: Mapping[str, str], managed: Mapping[str, Any]) -> tuple[Document, ...]:
@@ -198,6 +203,11 @@ class AccountInventory:
     def role_arns_of_profile(self, name: str) -> Sequence[str]:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
+
+    def launch_template_id(self, name: str) -> str | None:
+        """Id of the launch template with this name; None when there is none."""
+        found: str | None = ec2_backends[ACCOUNT_ID][REGION].launch_template_name_to_ids.get(name)
+        return found
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

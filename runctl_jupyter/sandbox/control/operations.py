@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from urllib.parse import parse_qs
 
 from runctl_jupyter.sandbox.control.service_calls import ServiceCall
+from runctl_jupyter.sandbox.control.services import model_of
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,9 @@ class _S3Route:
         return len(self.parameters) + len(self.headers)
 
 
-def _model(service: str) -> Any:
-    from botocore.session import get_session
-
-    return get_session().get_service_model(service)
-
-
-@lru_cache(maxsize=16)
-def operation_names(service: str) -> frozenset[str]:
-    """Names of a service's operations; ``PutObject`` is one of S3's."""
-    return frozenset(_model(service).operation_names)
-
-
 @lru_cache(maxsize=1)
 def _s3_routes() -> tuple[_S3Route, ...]:
-    model = _model("s3")
+    model = model_of("s3")
     routes = []
     for name in model.operation_names:
         operation = model.operation_model(name)

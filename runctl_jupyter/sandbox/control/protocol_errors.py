@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from runctl_jupyter.sandbox.control.services import SERVICES
 from runctl_jupyter.sandbox.control.signature import SignatureError
 
 Response = tuple[int, list[tuple[str, str]], bytes]
@@ -21,15 +23,12 @@ class ServiceError(Exception):
     status: int = 400
 
 
-_REST_JSON = frozenset({"scheduler"})
-"""Services whose requests are paths with a body of JSON (botocore's models: ``rest-json``)."""
-
-
-def protocol_of(service: str, *, has_target: bool) -> str:
-    """Which of the four wire formats a service answers in."""
-    if has_target or service in _REST_JSON:
-        return "json"
-    return service if service in ("s3", "ec2") else "query"
+def protocol_of(service: str, content_type: str = "") -> str:
+    """Which of the four wire formats a service answers in; one that is unknown is judged by what it was sent."""
+    if service in ("s3", "ec2"):
+        return service
+    unknown_query = service not in SERVICES and "form-urlencoded" in content_type
+    return "query" if service in ("iam", "sts") or unknown_query else "json"
 
 
 def render(error: ServiceError, protocol: str) -> Response:
@@ -107,15 +106,40 @@ _SIGNATURE_ERRORS = {
 }  # fmt: skip
 
 
-def denied(principal_arn: str, action: str, resource: str, protocol: str) -> ServiceError:
-    """Say that no policy allows an action."""
+def denied(
+    principal_arn: str, action: str, resource: str, protocol: str, *, explicit: bool = False, encoded: str | None = None
+) -> ServiceError:
+    """Say that no policy allows an action, or that one denies it.
+
+    Parameters
+    ----------
+    encoded
+        What ``sts:DecodeAuthorizationMessage`` decodes; only EC2 gives it.
+    """
     on = "" if resource == "*" else f" on resource: {resource}"
     who = f"User: {principal_arn} is not authorized to perform: {action}{on}"
-    message = f"{who} because no identity-based policy allows the {action} action"
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if explicit
+        else f"because no identity-based policy allows the {action} action"
+    )
+    message = f"{who} {why}"
     if protocol == "ec2":
+        blob = "" if encoded is None else f". Encoded authorization failure message: {encoded}"
         return ServiceError(
-            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", 403
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}{blob}", 403
         )
     if protocol == "json":
         return ServiceError("AccessDeniedException", message, 400)
     return ServiceError("AccessDenied", message, 403)
+
+
+def render_result(operation: str, result: Mapping[str, str], namespace: str) -> Response:
+    """Write the result of an operation of a query service whose members are texts."""
+    members = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in result.items())
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<{operation}Response xmlns="{namespace}">'
+        f"<{operation}Result>{members}</{operation}Result><ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId>"
+        f"</ResponseMetadata></{operation}Response>"
+    ).encode()
+    return 200, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))], body

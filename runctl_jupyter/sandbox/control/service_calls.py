@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 from urllib.parse import parse_qs
+
+from runctl_jupyter.sandbox.control.rest_routes import rest_route
+from runctl_jupyter.sandbox.control.services import REST
+from runctl_jupyter.sandbox.control.settings import REGION
 
 Tags = Mapping[str, str]
 
@@ -22,6 +27,9 @@ class Inventory(Protocol):
     def default_subnet_ids(self) -> Sequence[str]:
         """Ids of the default subnets."""
 
+    def launch_template_id(self, name: str) -> str | None:
+        """Id of the launch template with this name; None when there is none."""
+
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""
 
@@ -36,15 +44,20 @@ class ServiceCall:
     query: str
     headers: Mapping[str, str]
     body: bytes
+    region: str = REGION
+    """Region that the request was signed for."""
 
-    @property
+    @cached_property
     def form(self) -> dict[str, str]:
         """Parameters of the query protocol (EC2, IAM, STS)."""
         text = self.body.decode("utf-8", "replace") or self.query
         return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
 
-    @property
+    @cached_property
     def action(self) -> str:
         """Name of the API action; for S3 see `s3_permissions`."""
+        if self.service in REST:
+            route = rest_route(self.service, self.method, self.path)
+            return route.operation if route else ""
         target = self.headers.get("x-amz-target")
         return target.rpartition(".")[2] if target else self.form.get("Action", "")
