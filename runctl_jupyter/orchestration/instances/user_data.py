@@ -40,6 +40,41 @@ chmod 755 "$boot/runctl"
 _LEAST_S = 300
 """Of the limit after a boot: who has started the instance, and is about to arm it anew, comes in time."""
 
+_QUIET = """\
+# Upgrades in the background hold the lock of packages, and may change a GPU's driver under a run.
+if command -v apt-get >/dev/null 2>&1; then
+  for unit in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service; do
+    systemctl --no-block disable --now "$unit" 2>/dev/null
+  done
+  systemctl --no-block stop apt-daily.service apt-daily-upgrade.service 2>/dev/null
+fi
+"""
+
+# What the agent does: aws/amazon-ssm-agent 3.3, core/app: first credentials, then its workers.
+_AGENT = """\
+# An SSM agent that has asked before its role could be used asks again after half an hour: start it anew instead.
+# It starts ssm-agent-worker when its credentials work, and not before; names of processes have 15 letters.
+agent=
+for unit in amazon-ssm-agent snap.amazon-ssm-agent.amazon-ssm-agent; do
+  if systemctl cat "$unit.service" >/dev/null 2>&1; then agent=$unit; fi
+done
+if [ -n "$agent" ]; then
+  RUNCTL_AGENT=$agent setsid sh -s <<'RUNCTL_WATCH' >/dev/null 2>&1 &
+imds="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}/latest"
+tries=0
+while [ "$tries" -lt 15 ]; do
+  tries=$((tries + 1))
+  sleep 20
+  if pgrep -x ssm-agent-worke >/dev/null; then break; fi
+  token=$(curl -sf -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$imds/api/token") || continue
+  if curl -sf -m 5 -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/iam/security-credentials/" >/dev/null; then
+    systemctl restart "$RUNCTL_AGENT"
+  fi
+done
+RUNCTL_WATCH
+fi
+"""
+
 _IDLE = """\
 # Nothing of this needs the network: the program that watches is here.
 idle="$root/idle"
@@ -61,8 +96,9 @@ systemctl enable "$idle/runctl-idle.service" 2>/dev/null
 {watch}"""
 
 _WATCH = """\
-systemctl restart runctl-idle.service 2>/dev/null ||
+systemctl restart runctl-idle.service 2>/dev/null || {{
   setsid python3 "$root/idle/guard.pyz" --idle-stop {seconds} </dev/null >>"$root/idle/guard.log" 2>&1 &
+}}
 """
 """Starts the guard, as a unit where there is systemd."""
 
@@ -120,7 +156,7 @@ def user_data(ttl_s: float, bootstrap: str | None = None, idle_stop_s: float | N
     bootstrap
         Shell script that starts the job's runner; None for a machine that waits for work.
     """
-    text = "#!/bin/sh\n" + limits(ttl_s, idle_stop_s)
+    text = "#!/bin/sh\n" + limits(ttl_s, idle_stop_s) + _QUIET + _AGENT
     if bootstrap is not None:
         text += _JOB.format(bootstrap=bootstrap)
     return text
