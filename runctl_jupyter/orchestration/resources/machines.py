@@ -52,11 +52,16 @@ class Instances:
             expires_at=instance.expires_at if runs else None,
             in_use="" if instance.state == "stopped" else f"is {instance.state}",
             uses=tuple(disk for disk in disks if disk),
+            keys=() if instance.spot_request_id is None else (instance.spot_request_id,),
         )
 
     def remove(self, region: Region, going: Sequence[Found]) -> Failures:
-        """Terminate instances."""
-        return region.owned.terminate([each.id for each in going])
+        """Terminate instances; first cancel the Spot requests that would launch them anew."""
+        requests = {request: each.id for each in going for request in each.keys}
+        described = region.owned.spot_requests(list(requests)) if requests else []
+        lasting = [each["SpotInstanceRequestId"] for each in described if each.get("Type") == "persistent"]
+        failed = {requests[request]: error for request, error in region.owned.cancel_spot_requests(lasting).items()}
+        return failed | region.owned.terminate([each.id for each in going if each.id not in failed])
 
 
 def _is_spot(described: InstanceTypeDef) -> bool:
