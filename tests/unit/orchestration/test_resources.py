@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -17,7 +17,7 @@ from runctl_jupyter.orchestration.errors import AwsRefused, RunctlError
 from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, TAG_PROTECTED
 from runctl_jupyter.orchestration.resources.cleanup import Choice, clean
 from runctl_jupyter.orchestration.resources.judging import LAUNCH, POWERING_OFF, Found, Surroundings, judged
-from runctl_jupyter.orchestration.resources.kind import Failures, Kind, Region
+from runctl_jupyter.orchestration.resources.kind import Failures, Region
 from runctl_jupyter.orchestration.resources.machines import Instances
 from runctl_jupyter.orchestration.resources.model import Money, NotAsked, Resource, ResourceSummary
 from runctl_jupyter.orchestration.resources.resources import KINDS
@@ -81,6 +81,8 @@ class Shelf:
         self.there = {each.id: each for each in things}
         self.refuses: dict[str, RunctlError] = {}
         self.silent: RunctlError | None = None
+        self.meanwhile: Callable[[Shelf], object] = lambda _: None
+        """Happens between the look and the removal."""
 
     def find(self, region: Region, ids: Sequence[str] | None = None) -> list[Found]:
         if self.silent is not None:
@@ -98,12 +100,13 @@ class Shelf:
 REGION = Region("us-east-1", cast(Owned, None), cast(Prices, None))
 
 
-def cleaned(kinds: Sequence[Kind], choice: Choice = Choice("me"), *, dry_run: bool = False) -> Any:
+MINE = Choice("me")
+
+
+def cleaned(kinds: Sequence[Shelf], choice: Choice = MINE, *, dry_run: bool = False) -> Any:
     surveyed = survey([(REGION, kind) for kind in kinds], lambda: cast(Any, None), lambda: NOON)
-    for kind in cast(Sequence[Shelf], kinds):
-        meanwhile = getattr(kind, "meanwhile", None)
-        if meanwhile is not None:
-            meanwhile(kind)
+    for kind in kinds:
+        kind.meanwhile(kind)
     return clean(surveyed, choice, kinds, {"us-east-1": REGION}, lambda: NOON, dry_run=dry_run)
 
 
@@ -128,13 +131,13 @@ def test_things_go_in_the_order_of_their_kinds() -> None:
     ],
 )
 def test_what_has_changed_since_it_was_shown_stays(change: dict[str, Any] | None, why: str) -> None:
-    class Changing(Shelf):
-        def meanwhile(self, shelf: Shelf) -> None:
-            one = shelf.there.pop("vol-1")
-            if change is not None:
-                shelf.there["vol-1"] = replace(one, **change)
+    def meanwhile(shelf: Shelf) -> None:
+        one = shelf.there.pop("vol-1")
+        if change is not None:
+            shelf.there["vol-1"] = replace(one, **change)
 
-    shelf = Changing("volume", [], found(), found(resource_id="vol-2"))
+    shelf = Shelf("volume", [], found(), found(resource_id="vol-2"))
+    shelf.meanwhile = meanwhile
     report = cleaned([shelf])
     assert shelf.log == ["vol-2"]
     assert [(each.resource.id, each.reason) for each in report.keep] == [("vol-1", why)]
@@ -149,7 +152,7 @@ def test_what_fails_is_said_and_hinders_nothing() -> None:
     def falls_silent(shelf: Shelf) -> None:
         shelf.silent = AwsRefused("AWS could not be reached.", "Check the network.")
 
-    unreadable.meanwhile = falls_silent  # type: ignore[attr-defined]
+    unreadable.meanwhile = falls_silent
     templates = Shelf("launch-template", log, found("launch-template", "lt-1"))
     report = cleaned([volumes, unreadable, templates])
     assert log == ["vol-2", "lt-1"]
@@ -249,7 +252,7 @@ def test_a_report_says_what_would_go_and_that_nothing_has() -> None:
     assert plain["keep"][0]["reason"].startswith("it is of you")
 
 
-def test_a_listing_is_of_resources(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_listing_is_of_resources() -> None:
     row = judged(found(), AROUND)
     assert isinstance(row, Resource)
     assert row.to_dict()["created_at"] == "2026-11-27T12:00:00.000Z"
