@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
@@ -17,9 +18,12 @@ from runctl_jupyter.display.provenance import (
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
+from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -28,6 +32,7 @@ from runctl_jupyter.orchestration.model import (
     EndedInstance,
     Instance,
     LaunchPlan,
+    PlannedType,
     PruneReport,
     StatusReport,
     SyncReport,
@@ -48,13 +53,12 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     facts = [
         ("type", f"{instance.instance_type}{' spot' if instance.spot else ''}"),
         ("zone", instance.availability_zone),
-        ("price", rate_text(instance.price_per_hour)),
+        ("price", _priced(instance.price_per_hour, instance.price_source)),
     ]
     if instance.state in ("pending", "running"):
-        facts += [
-            ("up", age_text(instance.launched_at)),
-            ("cost so far", f"{money_text(instance.cost_usd)}, list price"),
-        ]
+        facts.append(("up", age_text(instance.launched_at)))
+    if instance.cost_parts or instance.cost_usd is not None:
+        facts.append(("cost since start", _cost(instance.cost_parts, instance.cost_usd)))
     if instance.expires_at is not None and instance.state in ("pending", "running"):
         left = (instance.expires_at - now()).total_seconds()
         facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
@@ -68,18 +72,52 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     return title, facts, instance.state
 
 
+def _priced(per_hour: float | None, *sources: str) -> str:
+    """Return a price and where it is from."""
+    said = "; ".join(source for source in sources if source)
+    return f"{rate_text(per_hour)} ({said})" if per_hour is not None and said else rate_text(per_hour)
+
+
+def _cost(parts: Mapping[str, Any], machine_usd: float | None) -> str:
+    """Return an estimate with its parts, as far as they are told."""
+    cost = Cost.from_dict(parts) if parts else Cost.of(machine=machine_usd)
+    return f"{cost} ({cost.breakdown()}), estimate" if cost.usd else str(cost)
+
+
 def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
-    spot = " spot" if plan.spot else ""
-    facts = [
+    facts = [("type" if place == 0 else "or", _planned_type(each)) for place, each in enumerate(plan.candidates)]
+    market = "spot: EC2 may take it back" if plan.spot else "on-demand"
+    if plan.fallback == "on-demand":
+        market = "spot, on-demand where there is none"
+    extras = "" if plan.extras_per_hour is None else f" + {rate_text(plan.extras_per_hour)} for disk and address"
+    facts += [
+        ("market", market),
         ("region", plan.region),
         ("zones", ", ".join(plan.availability_zones) or "any"),
         ("image", f"{plan.image_name} ({plan.image_id})"),
+        ("found by", plan.image_found_by),
         ("disk", f"{plan.volume_gib} GiB"),
-        ("price", f"{rate_text(plan.price_per_hour)} ({plan.price_source})"),
+        ("price", f"{rate_text(plan.price_per_hour)}{extras} ({plan.price_source})"),
         ("time limit", duration_text(plan.ttl_s)),
-        ("cost at the limit", money_text(plan.total_at_ttl_usd)),
+        ("costs at most", money_text(plan.total_at_ttl_usd)),
+        ("quota", _quota(plan)),
     ]
-    return f"Would launch {plan.instance_type}{spot}; nothing has been launched", facts, ""
+    facts += [("cheaper", _planned_type(each)) for each in plan.alternatives]
+    types = " or ".join(each.instance_type for each in plan.candidates) or plan.instance_type
+    return f"Would launch {types}{' spot' if plan.spot else ''}; nothing has been launched", facts, ""
+
+
+def _planned_type(planned: PlannedType) -> str:
+    spot = " spot" if planned.spot else ""
+    return f"{planned.instance_type}{spot}: {planned.facts}, {rate_text(planned.price_per_hour)}"
+
+
+def _quota(plan: LaunchPlan) -> str:
+    quota = plan.quota
+    if quota is None:
+        return "not known"
+    said = f"{quota.left:g} of {quota.limit:g} vCPU left, {quota.needed} needed ({quota.name}, {quota.code})"
+    return said if quota.enough else f"{said}: AWS will refuse; ask for more: {quota.request_url}"
 
 
 def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
@@ -87,8 +125,8 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("identity", status.identity or "none"),
         ("region", status.region or "none"),
         ("bucket", bucket or "none"),
-        ("instances", f"{status.running_instances} running, {rate_text(status.price_per_hour)}"),
-        ("cost so far", f"{money_text(status.cost_usd)}, list price, running instances"),
+        ("instances", f"{status.running_instances} running, {_priced(status.price_per_hour, *status.price_sources)}"),
+        ("cost so far", _cost(status.cost_parts, status.cost_usd) + ", since each machine's start"),
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
@@ -156,6 +194,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     PruneReport: (prune_text, prune_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
+    SetupReport: (setup_text, setup_bundle),
+    SetupByHand: (by_hand_text, by_hand_bundle),
 }
 """Values that are more than a title and facts: as text, and as a bundle for a notebook."""
 

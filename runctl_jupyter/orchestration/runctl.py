@@ -8,8 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
-from runctl_jupyter.orchestration.aws.failures import aws_errors, masked
+from runctl_jupyter.orchestration.aws.failures import masked
+from runctl_jupyter.orchestration.aws.identity import who_am_i
+from runctl_jupyter.orchestration.aws.launches import Launches
 from runctl_jupyter.orchestration.aws.prices import AwsPrices
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -19,11 +22,15 @@ from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
+from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
+from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
+from runctl_jupyter.orchestration.instances.planning import Knowledge
+from runctl_jupyter.orchestration.instances.reading import InstanceReader
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
@@ -41,6 +48,8 @@ from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.setup import SetupReport
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
 
@@ -120,9 +129,17 @@ class Runctl:
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
-        launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
+        knowledge = Knowledge(self._prices, Quotas(self._session))
+        launches = Launches(self._session)
+        launcher = Launcher(self._session, self._ec2, self._ssm, launches, self.settings.launch, knowledge)
         return Instances(
-            self._ec2, self._ssm, launcher, self.settings.launch, self._jobs_on, on_create=self.remember_place
+            self._ec2,
+            self._ssm,
+            launcher,
+            self.settings.launch,
+            self._jobs_on,
+            on_create=self.remember_place,
+            reader=InstanceReader(self._prices, lambda: disks_of_ours(self._ec2), self._session.region),
         )
 
     def _jobs_on(self, instance_id: str) -> Sequence[Job]:
@@ -184,7 +201,8 @@ class Runctl:
         running_jobs = sum(not job.state.ended for job in self.jobs.list(limit=20))
         if self.settings.target == "local":
             return StatusReport("local", None, None, None, 0, None, None, running_jobs, version("runctl-jupyter"))
-        running = [i for i in self.instances.list() if i.state == "running"]
+        instances = self.instances.list()
+        running = [i for i in instances if i.state == "running"]
         prices = [i.price_per_hour for i in running]
         costs = [i.cost_usd for i in running]
         return StatusReport(
@@ -198,6 +216,8 @@ class Runctl:
             running_jobs=running_jobs,
             version=version("runctl-jupyter"),
             mode=self.connection.mode,
+            price_sources=sorted({i.price_source for i in running if i.price_source}),
+            cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
         )
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:
@@ -223,9 +243,30 @@ class Runctl:
             }
         )
 
+    def setup(self) -> SetupReport:
+        """Make what runctl needs in the account, as far as it is missing: bucket, instance role, role for spot.
+
+        Can be run again. The bucket is written into the user's own settings when none is set anywhere.
+
+        Raises
+        ------
+        PermissionDenied
+            It takes an administrator; see `setup_by_hand`.
+        StorageUnavailable, LaunchRefused
+            The bucket is somebody else's, the instance profile holds another role.
+        """
+        from runctl_jupyter.orchestration.account.settling import settle
+
+        return settle(self._session, self.settings)
+
+    def setup_by_hand(self) -> SetupByHand:
+        """Return policies and commands that do the same, for an administrator; needs no credentials."""
+        from runctl_jupyter.orchestration.account.settling import settled_by_hand
+
+        return settled_by_hand(lambda: self._session, self.settings)
+
     def _identity(self) -> str:
-        with aws_errors("ask who you are"):
-            return masked(self._session.sts.get_caller_identity()["Arn"].rsplit(":", 1)[-1])
+        return masked(who_am_i(self._session).name)
 
     @cached_property
     def _session(self) -> AwsSession:

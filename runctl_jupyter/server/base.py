@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyter_server.base.handlers import APIHandler
 
 from runctl_jupyter.orchestration.errors import (
+    AccountNotReady,
     AwsRefused,
     CheckpointUnreadable,
     ConfigInvalid,
@@ -43,7 +44,7 @@ AUTH_RESOURCE = "runctl"
 
 _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
-    (403, (PermissionDenied,)),
+    (403, (AccountNotReady, PermissionDenied)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
     (409, (InstanceBusy, InstanceNotReady, InstanceProtected, LaunchRefused, ObjectChanged)),
     (422, (CheckpointUnreadable,)),

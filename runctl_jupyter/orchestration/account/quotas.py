@@ -1,54 +1,18 @@
-"""How many vCPUs of a family the account may still start.
-
-Quotas of EC2 are per region, family of types and market, in vCPUs; an approval for on-demand says nothing about spot
-(EC2 User Guide, "Amazon EC2 instance type quotas" and "Spot Instance quotas").
-"""
+"""How many vCPUs of a family of types the account may still start."""
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.aws.families import family_of, request_url
 from runctl_jupyter.orchestration.aws.quotas import ServiceQuotas
 from runctl_jupyter.orchestration.errors import RunctlError
 from runctl_jupyter.orchestration.model import Value
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
-
-
-class Family(NamedTuple):
-    """Types that share a quota."""
-
-    name: str
-    on_demand: str
-    """Quota code."""
-    spot: str
-
-
-_STANDARD = Family("Standard (A, C, D, H, I, M, R, T, Z)", "L-1216C47A", "L-34B43A08")
-_FAMILIES = {
-    "g": Family("G and VT", "L-DB2E81BA", "L-3819A6DF"),
-    "p": Family("P", "L-417A185B", "L-7212CCBC"),
-    "p5": Family("P5", "L-417A185B", "L-C4BD4855"),
-    "f": Family("F", "L-74FC7D96", "L-88CF9481"),
-    "inf": Family("Inf", "L-1945791B", "L-B5D1601B"),
-    "trn": Family("Trn", "L-2C3B7624", "L-6B0D517C"),
-    "dl": Family("DL", "L-6E869C2A", "L-85EED4F7"),
-    "x": Family("X", "L-7295265B", "L-E3A00192"),
-    **dict.fromkeys("acdhimrtz", _STANDARD),
-}
-_FAMILIES |= {"vt": _FAMILIES["g"], "gr": _FAMILIES["g"], "is": _STANDARD, "im": _STANDARD}
-
-
-def family_of(instance_type: str) -> Family | None:
-    """Return which family's quota a type counts against; None for one that has no quota of vCPUs or is not known."""
-    match = re.match(r"([a-z]+)(\d*)", instance_type)
-    if match is None:
-        return None
-    return _FAMILIES.get(match[0]) or _FAMILIES.get(match[1])
 
 
 @dataclass(frozen=True)
@@ -70,11 +34,6 @@ class QuotaLeft(Value):
     def enough(self) -> bool:
         """Whether the type fits in."""
         return self.needed <= self.left
-
-
-def request_url(region: str, code: str) -> str:
-    """Return the page of the console on which more of a quota of EC2 is asked for."""
-    return f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
 
 
 class Quotas:
@@ -107,7 +66,7 @@ class Quotas:
         family = family_of(instance_type)
         if family is None:
             return None
-        code = family.spot if spot else family.on_demand
+        code = family.code(spot=spot)
         try:
             asked = ServiceQuotas(self._session.in_a_hurry(self._timeout))
             with ThreadPoolExecutor(3, "runctl-quota") as pool:
@@ -119,13 +78,13 @@ class Quotas:
         if named is None:
             return None
         name, value = named
-        used = sum(use.vcpus for use in uses if use.spot == spot and _code(use.instance_type, spot=spot) == code)
+        used = sum(use.vcpus for use in uses if use.spot == spot and _counts(use.instance_type, code, spot=spot))
         region = asked.region
         return QuotaLeft(
             code, name, value, used, max(value - used, 0), region, request_url(region, code), instance_type_vcpus
         )
 
 
-def _code(instance_type: str, *, spot: bool) -> str | None:
+def _counts(instance_type: str, code: str, *, spot: bool) -> bool:
     family = family_of(instance_type)
-    return None if family is None else family.spot if spot else family.on_demand
+    return family is not None and family.code(spot=spot) == code

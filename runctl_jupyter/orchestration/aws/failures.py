@@ -1,63 +1,91 @@
 """Translates botocore's errors into ours: what failed and what to do.
 
-Codes and their meaning: EC2 API reference, "Error codes"; botocore's own exceptions for credentials.
+Codes and their meaning: EC2 API reference, "Error codes"; Systems Manager, S3, IAM: the lists of common errors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from runctl_jupyter.orchestration.aws.families import family_of, request_url
+from runctl_jupyter.orchestration.aws.permission import denied, role_for_spot_missing
+from runctl_jupyter.orchestration.aws.sign_in import no_credentials, no_sign_in, refused_credentials
 from runctl_jupyter.orchestration.errors import (
+    AccountNotReady,
+    AwsBusy,
     AwsRefused,
-    ConfigInvalid,
-    CredentialsMissing,
     InstanceNotReady,
     InvalidRequest,
     LaunchRefused,
-    PermissionDenied,
     RunctlError,
 )
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
 
+__all__ = [
+    "ACCOUNT", "ASKED", "CAPACITY", "NOT_FOUND", "PASSING", "PERMISSION", "QUOTA", "SERVER", "THROTTLE", "aws_errors",
+    "code_of", "masked", "may_pass", "no_credentials", "quota_reached", "translated",
+]  # fmt: skip
+
 CAPACITY = frozenset(
     {
-        "InsufficientInstanceCapacity",
-        "InsufficientHostCapacity",
-        "InsufficientReservedInstanceCapacity",
         "InsufficientCapacity",
-        "UnfulfillableCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
         "SpotMaxPriceTooLow",
+        "UnfulfillableCapacity",
         "Unsupported",
     }
 )
-"""Codes that mean: not here, not now; another zone may do."""
+"""Not here, not now; another zone, type or region may do."""
 
-QUOTA = frozenset({"VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded"})
+QUOTA = frozenset(
+    {
+        "AddressLimitExceeded",
+        "InstanceLimitExceeded",
+        "MaxIOPSLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "SnapshotLimitExceeded",
+        "VcpuLimitExceeded",
+        "VolumeLimitExceeded",
+    }
+)
+"""The account has as much as it may in this region; another zone does not help."""
+
+PERMISSION = frozenset({"AccessDenied", "AccessDeniedException", "AccessDeniedFault", "UnauthorizedOperation"})
+
+ACCOUNT = frozenset({"Blocked", "OptInRequired", "PendingVerification", "SubscriptionRequiredException"})
+
+THROTTLE = frozenset(
+    {
+        "EC2ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+SERVER = frozenset({"InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "Unavailable"})
+
+PASSING = THROTTLE | SERVER
+"""Another try may not meet them. Those of capacity are not among them: another try elsewhere is what helps."""
 
 NOT_FOUND = frozenset({"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"})
 
-_PERMISSION = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+ASKED = "Asked"
+"""Key under ``Error`` where a session leaves what of the request an explanation needs."""
 
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-
-_UNKNOWN_KEY = frozenset(
-    {
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-        "AuthFailure",
-        "SignatureDoesNotMatch",
-        "InvalidAccessKeyId",
-    }
-)
-
+_ROLE_FOR_SPOT = "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
 _MOST_MESSAGE = 300
-
-_LOGIN_AGAIN = frozenset({"SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError"})
 
 
 @contextmanager
@@ -78,6 +106,13 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "Unknown"))
 
 
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same request may succeed a moment later."""
+    from botocore.exceptions import ClientError, HTTPClientError
+
+    return code_of(error) in PASSING if isinstance(error, ClientError) else isinstance(error, HTTPClientError)
+
+
 def masked(text: str) -> str:
     """Return `text` without account numbers and encoded blobs: it may end up in a saved notebook."""
     text = re.sub(r"\b\d{12}\b", "************", text)
@@ -90,53 +125,100 @@ def translated(error: ClientError, action: str) -> RunctlError:
     code = code_of(error)
     message = masked(str(error.response.get("Error", {}).get("Message", ""))).strip().rstrip(".")
     said = f"AWS refused to {action} [{code}]: {message}."
-    if code in _EXPIRED:
-        return CredentialsMissing(
-            f"The AWS credentials have expired [{code}].", "Sign in again (aws sso login, or renew the keys) and retry."
-        )
-    if code in _UNKNOWN_KEY:
-        return CredentialsMissing(
-            f"AWS does not accept the credentials [{code}].",
-            "Check AWS_PROFILE or the keys: aws sts get-caller-identity",
-        )
-    if code in _PERMISSION:
-        return PermissionDenied(said, f"Ask for permission to {error.operation_name} on these resources.")
-    if code in CAPACITY:
-        return LaunchRefused(said, "Try another instance type or region, or again in some minutes.")
+    if code in PERMISSION:
+        return denied(error, action, code)
+    if code == _ROLE_FOR_SPOT:
+        return role_for_spot_missing()
     if code in QUOTA:
+        more: dict[str, Any] = dict(error.response.get("Error", {}))
+        return quota_reached(said, **more.get(ASKED, {}))
+    for codes, explained in _EXPLAINED:
+        if code in codes:
+            return explained(said)
+    return refused_credentials(code, message) or _by_its_look(code, message, said)
+
+
+def quota_reached(said: str, instance_type: str = "", region: str = "", *, spot: bool = False) -> LaunchRefused:
+    """Return the error for a quota, with its code and where AWS is asked for more, as far as the request tells.
+
+    Parameters
+    ----------
+    said
+        What failed, with what AWS says about it: that has the limit.
+    """
+    family = family_of(instance_type)
+    if family is None or not region:
         return LaunchRefused(said, "End machines you do not need, or ask AWS for a higher quota (Service Quotas, EC2).")
-    if code == "InvalidInstanceId":
-        return InstanceNotReady(said, "Wait until it answers: runctl wait ID, then try again.")
-    if code in ("IncorrectInstanceState", "IncorrectState"):
-        return InstanceNotReady(said, "See its state with: runctl list")
+    code = family.code(spot=spot)
+    market = "spot" if spot else "on-demand"
+    return LaunchRefused(
+        said,
+        f"End machines, take another region, or ask for more of {code} (vCPUs of {family.name}, {market}): "
+        f"{request_url(region, code)}",
+    )
+
+
+def _account(said: str) -> RunctlError:
+    if "[PendingVerification]" in said:
+        return AccountNotReady(said, "AWS verifies new accounts for up to four hours: wait, then try again.")
+    if "[Blocked]" in said:
+        return AccountNotReady(said, "Ask AWS Support about the account: https://support.console.aws.amazon.com")
+    return AccountNotReady(
+        said, "Enable the region or service for the account: https://console.aws.amazon.com/billing/home#/account"
+    )
+
+
+_EXPLAINED: tuple[tuple[frozenset[str], Callable[[str], RunctlError]], ...] = (
+    (CAPACITY, lambda said: LaunchRefused(said, "Try another instance type or region, or again in some minutes.")),
+    (ACCOUNT, _account),
+    (THROTTLE, lambda said: AwsBusy(said, "Others of the account ask much too: try again in a minute.")),
+    (SERVER, lambda said: AwsBusy(said, "AWS has trouble: try again; see https://health.aws.amazon.com")),
+    (
+        frozenset({"InvalidInstanceId", "TargetNotConnected"}),
+        lambda said: InstanceNotReady(said, "Wait until it answers: runctl wait ID, then try again."),
+    ),
+    (
+        frozenset({"IncorrectInstanceState", "IncorrectState", "UnsupportedOperation"}),
+        lambda said: InstanceNotReady(said, "See its state with: runctl list"),
+    ),
+    (
+        frozenset({"IdempotentParameterMismatch"}),
+        lambda said: InvalidRequest(said, "The same launch was asked for with other values: look with runctl list."),
+    ),
+    (
+        frozenset({"InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"}),
+        lambda said: InvalidRequest(
+            said, "Set ami under [launch] in .runctl.toml to one of this region, or remove it."
+        ),
+    ),
+)
+
+
+def _by_its_look(code: str, message: str, said: str) -> RunctlError:
     if "Invalid IAM Instance Profile" in message:
         return LaunchRefused(
             f"The instance profile cannot be used [{code}]: {message}.",
-            "Create it, or set instance_profile under [launch] in .runctl.toml.",
+            "Make it with runctl setup, or set instance_profile under [launch] in .runctl.toml.",
         )
-    if code.startswith("Invalid") or code == "MissingParameter":
+    if code.endswith(".NotFound"):
+        return InvalidRequest(said, "If it has just been made, try again in a moment; else name one that exists.")
+    if code.startswith("Invalid") or code in ("MissingParameter", "ValidationError", "ValidationException"):
         return InvalidRequest(said, "Change that and try again.")
     return AwsRefused(said, "Try again; if it stays, look the code up in the AWS documentation.")
 
 
-def no_credentials() -> CredentialsMissing:
-    """Return the error for a chain that ends without credentials."""
-    return CredentialsMissing(
-        "There are no AWS credentials for target aws.",
-        "Sign in (aws configure, aws sso login) or practise without an account: runctl use sandbox",
-    )
-
-
 def _without_answer(error: BotoCoreError, action: str) -> RunctlError:
     name = type(error).__name__
-    if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return no_credentials()
-    if name in _LOGIN_AGAIN:
-        return CredentialsMissing("The AWS sign-in has expired.", "Sign in again: aws sso login")
-    if name == "ProfileNotFound":
-        return ConfigInvalid(f"{str(error).rstrip('.')}.", "See the profiles you have: aws configure list-profiles")
-    if name == "NoRegionError":
-        return ConfigInvalid("No AWS region is set.", "Choose one: runctl use aws --region us-east-1 (or AWS_REGION).")
-    return AwsRefused(
-        f"AWS could not be reached to {action}: {masked(str(error)).rstrip('.')}.", "Check the network and try again."
-    )
+    ours = no_sign_in(error)
+    if ours is not None:
+        return ours
+    why = masked(str(error)).rstrip(".")
+    if name == "ParamValidationError":
+        return InvalidRequest(f"AWS cannot be asked to {action}: {why}.", "Change that and try again.")
+    if name == "SSLError":
+        advice = "If a proxy of your company stands between, set AWS_CA_BUNDLE to its certificate."
+    elif name == "ProxyConnectionError":
+        advice = "Check HTTPS_PROXY and NO_PROXY."
+    else:
+        advice = "Check the network and try again."
+    return AwsRefused(f"AWS could not be reached to {action}: {why}.", advice)

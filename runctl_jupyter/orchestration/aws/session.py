@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from runctl_jupyter.orchestration.aws.decoding import explain_refusals
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.errors import ConfigInvalid
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
+_DECODING_S = 3.0
+"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 Manner = Literal["patient", "once", "quick"]
 """How a client asks: with ordinary retries, with one attempt, or with one attempt of a few seconds."""
 
@@ -239,20 +242,25 @@ class AwsSession:
             endpoint = self.s3_endpoint() if service == "s3" else self.connection.env.get("AWS_ENDPOINT_URL")
         region = _PRICING_REGION if service == "pricing" and endpoint is None else self.region
         with aws_errors(f"reach {service}"):
-            return self._session.client(  # type: ignore[call-overload]
+            client = self._session.client(  # type: ignore[call-overload]
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
+        if service == "ec2":
+            explain_refusals(client, lambda: self.in_a_hurry(_DECODING_S).sts, region)
+        return client
 
     def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:
         from botocore.config import Config
 
-        hurry = self._hurry_s
+        hurry = self._hurry_s or (_QUICK_S if manner == "quick" else None)
         return Config(
-            retries={"total_max_attempts": 8, "mode": "standard"}
-            if manner == "patient" and not hurry
-            else {"total_max_attempts": 1},
-            connect_timeout=hurry or (_QUICK_S if manner == "quick" else 10),
-            read_timeout=hurry or (_QUICK_S if manner == "quick" else 60),
+            retries=(
+                {"total_max_attempts": 8, "mode": "standard"}
+                if manner == "patient" and hurry is None
+                else {"total_max_attempts": 1}
+            ),
+            connect_timeout=hurry or 10,
+            read_timeout=hurry or 60,
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

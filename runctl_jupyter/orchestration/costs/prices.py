@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -17,13 +18,17 @@ MINIMUM_BILLED_S = 60.0
 
 @dataclass(frozen=True)
 class TypeFacts:
-    """What the table knows of an instance type."""
+    """What an instance type is."""
 
     name: str
     accelerator_count: int
     arch: str
     vcpus: int
     memory_gib: float
+    accelerator: str | None = None
+    """Name of its GPUs, e.g. ``A10G``."""
+    accelerator_memory_gib: float | None = None
+    """Of each of them."""
 
 
 @cache
@@ -61,6 +66,8 @@ def type_facts(instance_type: str) -> TypeFacts | None:
         entry["arch"],
         int(entry["vcpus"]),
         float(entry["memory_gib"]),
+        entry["accelerator"],
+        entry["gpu_memory_gib"],
     )
 
 
@@ -69,8 +76,13 @@ def known_types() -> list[str]:
     return list(_table()["types"])
 
 
+def billed_seconds(start: datetime, end: datetime) -> float:
+    """Return the seconds that EC2 bills of one run: whole ones, 60 at least."""
+    return max(math.ceil((end - start).total_seconds()), MINIMUM_BILLED_S)
+
+
 def cost_between(per_hour: float | None, start: datetime, end: datetime) -> float | None:
     """Return USD from `start` to `end` as EC2 bills it, or None when the price is unknown."""
     if per_hour is None:
         return None
-    return per_hour * max((end - start).total_seconds(), MINIMUM_BILLED_S) / 3600
+    return per_hour * billed_seconds(start, end) / 3600

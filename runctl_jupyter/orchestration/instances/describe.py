@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.costs.prices import cost_between, on_demand_price
+from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.instances import reasons
 from runctl_jupyter.orchestration.listing import Column
 from runctl_jupyter.orchestration.model import Instance
@@ -14,6 +14,9 @@ from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from runctl_jupyter.orchestration.costs.cost import Cost
+    from runctl_jupyter.orchestration.costs.price import Price
 
 TAG_MANAGED = "runctl:managed"
 TAG_OWNER = "runctl:owner"
@@ -34,15 +37,20 @@ def is_ours(described: InstanceTypeDef) -> bool:
     return _tags(described).get(TAG_MANAGED) == "true"
 
 
-def to_instance(described: InstanceTypeDef) -> Instance:
-    """Return EC2's description as an `Instance`."""
+def to_instance(described: InstanceTypeDef, price: Price | None = None, cost: Cost | None = None) -> Instance:
+    """Return EC2's description as an `Instance`.
+
+    Parameters
+    ----------
+    price
+        Of the instance as it was bought; None when unknown.
+    cost
+        What it costs since its last start; None to leave that out.
+    """
     tags = _tags(described)
     zone = described.get("Placement", {}).get("AvailabilityZone", "")
     state = described["State"]["Name"]
     launched: datetime = described["LaunchTime"]
-    spot = described.get("InstanceLifecycle") == "spot"
-    # The shipped table has on-demand prices only; a spot price is never taken from it.
-    price = None if spot else on_demand_price(described["InstanceType"], zone[:-1])
     per_hour = price.per_hour if price else None
     running = state in ("pending", "running")
     ttl = tags.get(TAG_TTL)
@@ -51,7 +59,7 @@ def to_instance(described: InstanceTypeDef) -> Instance:
         name=tags.get("Name", ""),
         state=state,
         instance_type=described["InstanceType"],
-        spot=spot,
+        spot=described.get("InstanceLifecycle") == "spot",
         availability_zone=zone,
         launched_at=launched,
         price_per_hour=per_hour,
@@ -60,6 +68,8 @@ def to_instance(described: InstanceTypeDef) -> Instance:
         private_ip=described.get("PrivateIpAddress"),
         owner=tags.get(TAG_OWNER, ""),
         expires_at=launched + timedelta(seconds=float(ttl)) if ttl else None,
+        price_source=price.source_text if price else "",
+        cost_parts=cost.to_dict() if cost else {},
         state_reason=reasons.words(described),
         state_reason_code=reasons.code_of(described),
         spot_request_id=described.get("SpotInstanceRequestId"),

@@ -21,10 +21,10 @@ from runctl_jupyter.orchestration.instances.describe import (
     TAG_JOB,
     TAG_MANAGED,
     is_ours,
-    to_instance,
 )
-from runctl_jupyter.orchestration.instances.launch import Launcher, Wish
+from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.instances.lifecycle import LifeCycle, label
+from runctl_jupyter.orchestration.instances.wish import Wish, machine_asked
 from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import EndedInstance, Instance, LaunchPlan
 from runctl_jupyter.orchestration.units import duration_text
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
     from runctl_jupyter.orchestration.instances.lifecycle import JobsOn, Until
+    from runctl_jupyter.orchestration.instances.reading import InstanceReader
 
 
 class Instances:
@@ -45,6 +46,8 @@ class Instances:
         Returns the jobs that run on an instance right now.
     on_create
         Called when an instance has been launched.
+    reader
+        Reads EC2's descriptions.
     """
 
     def __init__(
@@ -56,16 +59,21 @@ class Instances:
         jobs_on: JobsOn,
         *,
         on_create: Callable[[], object],
+        reader: InstanceReader,
     ) -> None:
+        self._reader = reader
         self._on_create = on_create
         self._ec2, self._ssm, self._settings = ec2, ssm, settings
         self.launcher = launcher
-        self._life = LifeCycle(ec2, ssm, self.get, jobs_on, ttl_s=settings.ttl)
+        self._life = LifeCycle(ec2, ssm, self.get, jobs_on, ttl_s=settings.ttl, region=reader.region)
 
     def create(
         self,
-        instance_type: str,
+        instance_type: str | None = None,
         *,
+        gpu: str | None = None,
+        spot: bool = False,
+        fallback: str | None = None,
         name: str | None = None,
         volume_size: int | None = None,
         ttl: float | None = None,
@@ -77,6 +85,14 @@ class Instances:
 
         Parameters
         ----------
+        instance_type
+            One type, or several with commas in order of preference; the setting's by default.
+        gpu
+            Any type that has it: ``A10G:1``, ``24GB``.
+        spot
+            A spot machine: cheaper, and EC2 may take it back.
+        fallback
+            ``on-demand`` where there is no spot machine; ``never`` by default.
         volume_size
             GiB of the root disk.
         ttl
@@ -93,17 +109,18 @@ class Instances:
         ------
         InvalidRequest
             Unknown type, the name is taken, or an idle stop that could never come.
-        LaunchRefused
+        CapacityUnavailable, LaunchRefused
             AWS did not launch it.
         """
         ttl_s = ttl or self._settings.ttl
         _check_idle_stop(idle_stop, ttl_s)
-        wish = Wish(instance_type, name or _new_name(), ttl_s, volume_size, idle_stop_s=idle_stop)
-        self.launcher.check_type(instance_type)
+        asked = machine_asked(instance_type, gpu, spot=spot, fallback=fallback)
+        wish = Wish(asked, name or _new_name(), ttl_s, volume_size, idle_stop_s=idle_stop)
+        prepared = self.launcher.prepare(asked)
         self.check_name_is_free(wish.name)
         if dry_run:
-            return self.launcher.plan(wish)
-        created = to_instance(self.launcher.launch(wish))
+            return self.launcher.plan(prepared, volume_gib=volume_size, ttl_s=ttl_s)
+        created = self._reader.read_one(self.launcher.launch(wish, prepared, settles=wait).described)
         self._on_create()
         return self.wait(created.id) if wait else created
 
@@ -112,7 +129,7 @@ class Instances:
         filters = {f"tag:{TAG_MANAGED}": ["true"]}
         if not all:
             filters["instance-state-name"] = [*LIVE, "shutting-down"]
-        found = [to_instance(described) for described in self._ec2.describe(filters)]
+        found = self._reader.read(self._ec2.describe(filters))
         found.sort(key=lambda instance: instance.launched_at, reverse=True)
         columns = (*COLUMNS, REASON) if any(each.state_reason for each in found) else COLUMNS
         return Listing(found, columns, "No instances. Launch one: runctl create m5.large --name dev")
@@ -134,7 +151,7 @@ class Instances:
                     f"{ref} exists but was not launched by runctl.",
                     "Only machines with our tag are touched; see: runctl list",
                 )
-            return to_instance(described)
+            return self._reader.read_one(described)
         named = [i for i in self.list(all=True) if i.name == ref]
         live = [i for i in named if i.state in LIVE] or named[:1]
         if not live:
@@ -227,7 +244,7 @@ class Instances:
         """Return the instance that was launched for an attempt of a job, the newest of several, whatever its state."""
         tags = {TAG_JOB: job_id, TAG_ATTEMPT: str(attempt), TAG_MANAGED: "true"}
         found = self._ec2.describe({f"tag:{name}": [value] for name, value in tags.items()})
-        return max(map(to_instance, found), key=lambda instance: instance.launched_at, default=None)
+        return max(self._reader.read(found), key=lambda instance: instance.launched_at, default=None)
 
     def check_takes_jobs(self, ref: str) -> Instance:
         """Return the instance if a job can be sent to it now.

@@ -70,7 +70,7 @@ class Account:
         self.access_key_id, self.secret_access_key = self._create_user(store)
         self._create_role()
         publish_parameters()
-        s3_backends[ACCOUNT_ID]["aws"].create_bucket(BUCKET, REGION)
+        self._create_bucket()
 
     def _create_user(self, store: StateStore) -> tuple[str, str]:
         pair = store.fact("user-key")
@@ -119,6 +119,22 @@ class Account:
         )  # fmt: skip
         self._iam.put_role_policy(ROLE_NAME, "runctl-instance", json.dumps(instance_role_policy()))
         self._iam.create_instance_profile(name=ROLE_NAME, path="/", role_names=[ROLE_NAME])
+
+    @staticmethod
+    def _create_bucket() -> None:
+        s3 = s3_backends[ACCOUNT_ID]["aws"]
+        s3.create_bucket(BUCKET, REGION)
+        blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+        s3.put_public_access_block(BUCKET, dict.fromkeys(blocked, "true"))
+        by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        s3.put_bucket_encryption(BUCKET, {"Rule": by_default})
+        days = 7
+        s3.put_bucket_lifecycle_configuration(BUCKET, [
+            {"ID": "runctl-abort-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},
+             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": str(days)}},
+            {"ID": "runctl-temporary", "Status": "Enabled", "Filter": {"Prefix": "runctl/tmp/"},
+             "Expiration": {"Days": str(days)}},
+        ])  # fmt: skip
 
     def key_of(self, access_key_id: str) -> SigningKey | None:
         """Secret of an access key id of a user or of a role session that has not expired."""

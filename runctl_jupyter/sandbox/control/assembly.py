@@ -35,6 +35,7 @@ from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
@@ -116,6 +117,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     fleet = Fleet(settings, factory, store, account, url, faults.unplugged)
     inventory = AccountInventory(account)
     SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
+    SandboxEC2Backend.quotas = quotas = Quotas(faults, fleet.machines.counted)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
     SandboxSSMResponse.commands = Commands(
@@ -128,8 +130,9 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     services = DomainDispatcherApplication(create_backend_app)
     control = ControlApi(fleet, faults, account, token)
     application = Application(
-        services, control, account, inventory, objects, faults, fleet.caller_of, own={"pricing": price_list.answer}
-    )
+        services, control, account, inventory, objects, faults, fleet.caller_of,
+        own={"pricing": price_list.answer, "servicequotas": quotas.answer},
+    )  # fmt: skip
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),
@@ -159,7 +162,13 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 def _make_network() -> None:
     """Let moto make the default VPC with the same ids at every start: instances that come back name its subnets."""
     mock_random.seed(ACCOUNT_ID)
-    _ = ec2_backends[ACCOUNT_ID][REGION]
+    ec2 = ec2_backends[ACCOUNT_ID][REGION]
+    # AWS's default VPC has a way out (VPC User Guide, "Default VPCs"); moto's has none.
+    gateway = ec2.create_internet_gateway()
+    vpc = next(each for each in ec2.describe_vpcs() if each.is_default)
+    ec2.attach_internet_gateway(gateway.id, vpc.id)
+    main = next(table for table in ec2.describe_route_tables() if table.vpc_id == vpc.id)
+    ec2.create_route(main.id, "0.0.0.0/0", gateway_id=gateway.id)
     mock_random.seed()
 
 

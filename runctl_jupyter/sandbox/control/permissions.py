@@ -31,7 +31,7 @@ def needed(call: ServiceCall, inventory: Inventory) -> list[Permission]:
     if call.service == "scheduler":
         return list(scheduler_permissions(call))
     if call.service == "iam":
-        return [Permission(f"iam:{call.action}", _iam_resource(call.form))]
+        return [_iam_permission(call.action, call.form)]
     if call.service == "sts":
         if call.action == "GetCallerIdentity":  # always allowed, even against a Deny (STS API reference)
             return []
@@ -95,6 +95,14 @@ def _secret_permissions(action: str, body: Mapping[str, Any], inventory: Invento
     yield Permission(f"secretsmanager:{action}", arn)
     if body.get("KmsKeyId") not in (None, "alias/aws/secretsmanager"):
         yield Permission("kms:GenerateDataKey", str(body["KmsKeyId"]))
+
+
+def _iam_permission(action: str, form: Mapping[str, str]) -> Permission:
+    if action == "CreateServiceLinkedRole":
+        service = form.get("AWSServiceName", "")
+        arn = f"arn:aws:iam::{ACCOUNT_ID}:role/aws-service-role/{service}/*"
+        return Permission(f"iam:{action}", arn, {"iam:awsservicename": [service]})
+    return Permission(f"iam:{action}", _iam_resource(form))
 
 
 def _iam_resource(form: Mapping[str, str]) -> str:

@@ -128,10 +128,10 @@ _BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultip
 _OWN = {"StringEquals": {"aws:ResourceTag/runctl:managed": "true"}}
 
 
-def _bucket_statements() -> list[dict[str, Any]]:
+def _bucket_statements(*more: str) -> list[dict[str, Any]]:
     return [
         _statement("BucketObjects", _OBJECT_ACTIONS, f"arn:aws:s3:::{BUCKET}/*"),
-        _statement("BucketItself", _BUCKET_ACTIONS, f"arn:aws:s3:::{BUCKET}"),
+        _statement("BucketItself", [*_BUCKET_ACTIONS, *more], f"arn:aws:s3:::{BUCKET}"),
     ]
 
 
@@ -154,8 +154,9 @@ def user_policy() -> dict[str, Any]:
             "servicequotas:ListServiceQuotas", "servicequotas:GetAWSDefaultServiceQuota",
             "ecr:GetAuthorizationToken", "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics",
         ], "*"),
-        _statement("ReadSetup", ["iam:GetInstanceProfile", "iam:GetRole"], [
-            f"arn:aws:iam::*:instance-profile/{ROLE_NAME}", f"arn:aws:iam::*:role/{ROLE_NAME}"]),
+        _statement("ReadSetup", ["iam:GetInstanceProfile", "iam:GetRole", "iam:GetRolePolicy"], [
+            f"arn:aws:iam::*:instance-profile/{ROLE_NAME}", f"arn:aws:iam::*:role/{ROLE_NAME}",
+            "arn:aws:iam::*:role/*AWSServiceRoleForEC2Spot"]),
         _statement("PublicAmi", ["ssm:GetParameter*"], "arn:aws:ssm:*:*:parameter/aws/service/*"),
         _statement("LaunchNew", [
             "ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot", "ec2:CreateLaunchTemplate",
@@ -200,7 +201,8 @@ def user_policy() -> dict[str, Any]:
              "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:DeleteSecret",
              "secretsmanager:TagResource"],
         ),
-        *_bucket_statements(),
+        *_bucket_statements(
+            "s3:GetBucketPublicAccessBlock", "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration"),
     ]}  # fmt: skip
 
 

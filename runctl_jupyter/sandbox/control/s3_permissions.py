@@ -20,10 +20,11 @@ _S3_OBJECT_ACTIONS = {
 _S3_OBJECT_DEFAULTS = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "POST": "PutObject",
                        "DELETE": "DeleteObject"}  # fmt: skip
 _S3_BUCKET_SUBRESOURCES = {
-    "uploads": "MultipartUploads", "location": "Location", "policy": "Policy", "acl": "Acl", "cors": "CORS",
-    "versioning": "Versioning", "tagging": "Tagging", "encryption": "EncryptionConfiguration",
-    "lifecycle": "LifecycleConfiguration", "publicAccessBlock": "PublicAccessBlock", "versions": "Versions",
-    "notification": "Notification", "website": "Website", "logging": "Logging",
+    "uploads": "BucketMultipartUploads", "location": "BucketLocation", "policy": "BucketPolicy", "acl": "BucketAcl",
+    "cors": "BucketCORS", "versioning": "BucketVersioning", "tagging": "BucketTagging",
+    "encryption": "EncryptionConfiguration", "lifecycle": "LifecycleConfiguration",
+    "publicAccessBlock": "BucketPublicAccessBlock", "versions": "BucketVersions",
+    "notification": "BucketNotification", "website": "BucketWebsite", "logging": "BucketLogging",
 }  # fmt: skip
 
 
@@ -60,10 +61,13 @@ def s3_permissions(call: ServiceCall) -> Iterator[Permission]:
 def _bucket_permissions(method: str, arn: str, query: Mapping[str, str]) -> Iterator[Permission]:
     subresource = next((name for name in query if name in _S3_BUCKET_SUBRESOURCES), None)
     if subresource in ("uploads", "versions"):
-        yield Permission(f"s3:ListBucket{_S3_BUCKET_SUBRESOURCES[subresource]}", arn)
+        yield Permission(f"s3:List{_S3_BUCKET_SUBRESOURCES[subresource]}", arn)
     elif subresource:
-        verb = "Get" if method in ("GET", "HEAD") else "Put" if method == "PUT" else "Delete"
-        yield Permission(f"s3:{verb}Bucket{_S3_BUCKET_SUBRESOURCES[subresource]}", arn)
+        name = _S3_BUCKET_SUBRESOURCES[subresource]
+        # To delete a configuration takes the permission to put one, except of policy and website.
+        deletes = method == "DELETE" and name in ("BucketPolicy", "BucketWebsite")
+        verb = "Get" if method in ("GET", "HEAD") else "Delete" if deletes else "Put"
+        yield Permission(f"s3:{verb}{name}", arn)
     elif method in ("GET", "HEAD"):
         yield Permission("s3:ListBucket", arn, {"s3:prefix": [query["prefix"]]} if "prefix" in query else {})
     else:

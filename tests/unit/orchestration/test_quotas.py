@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from runctl_jupyter.orchestration.account.quotas import Quotas, family_of
+from runctl_jupyter.orchestration.account.quotas import Quotas
+from runctl_jupyter.orchestration.aws.families import family_of
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.connection import Connection
 

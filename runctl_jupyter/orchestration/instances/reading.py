@@ -1,0 +1,107 @@
+"""Reads EC2's descriptions into instances with what they cost: prices and disks are looked up for all at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from runctl_jupyter.orchestration.costs.cost import Cost
+from runctl_jupyter.orchestration.costs.machine import disks_cost, run_cost
+from runctl_jupyter.orchestration.errors import RunctlError
+from runctl_jupyter.orchestration.instances.describe import to_instance
+from runctl_jupyter.run_record import now
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from runctl_jupyter.orchestration.costs.pricing import Price, Prices
+    from runctl_jupyter.orchestration.costs.rates import Disk
+    from runctl_jupyter.orchestration.model import Instance
+
+_log = logging.getLogger(__name__)
+
+_WHEN = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""EC2 tells when a machine was stopped in ``StateTransitionReason`` alone: ``User initiated (… GMT)``."""
+
+
+class InstanceReader:
+    """Reads descriptions of instances.
+
+    Parameters
+    ----------
+    prices
+        What they cost per hour.
+    disks
+        Lists the volumes of ours; asked when a description names one that is not known.
+    region
+        Where they are.
+    """
+
+    def __init__(self, prices: Prices, disks: Callable[[], Sequence[Disk]], region: str) -> None:
+        self._prices, self._list_disks, self.region = prices, disks, region
+        self._disks: dict[str, Disk] = {}
+        self._asked_for: set[str] = set()
+        self._lock = Lock()
+
+    def read(self, described: Sequence[InstanceTypeDef]) -> list[Instance]:
+        """Return EC2's descriptions as instances, in their order."""
+        spot = [each["InstanceType"] for each in described if _is_spot(each)]
+        self._prices.expect((each["InstanceType"] for each in described if not _is_spot(each)), spot)
+        disks = self._disks_of(described)
+        return [self._instance(each, disks) for each in described]
+
+    def read_one(self, described: InstanceTypeDef) -> Instance:
+        """Return EC2's description as an instance."""
+        return self.read([described])[0]
+
+    def _instance(self, described: InstanceTypeDef, disks: Mapping[str, Disk]) -> Instance:
+        zone = described.get("Placement", {}).get("AvailabilityZone")
+        price = self._prices.market(described["InstanceType"], zone, spot=_is_spot(described))
+        return to_instance(described, price, self._cost(described, price, disks))
+
+    def _cost(self, described: InstanceTypeDef, price: Price | None, disks: Mapping[str, Disk]) -> Cost:
+        """Return what the machine costs since its last start."""
+        per_hour = None if price is None else price.per_hour
+        moment, begin = now(), described["LaunchTime"]
+        state = described["State"]["Name"]
+        stopped = _WHEN.search(described.get("StateTransitionReason", ""))
+        if state in ("pending", "running"):
+            cost = run_cost(per_hour, begin, moment, address=described.get("PublicIpAddress") is not None)
+        elif stopped is not None:
+            end = datetime.strptime(stopped[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            # Whether it had an address then is not told any more.
+            cost = run_cost(per_hour, begin, max(begin, end), address=False)
+        else:
+            cost = Cost.of(machine=None)
+        if state == "terminated":
+            return cost
+        ids = _volume_ids(described)
+        known = [disks[each] for each in ids if each in disks]
+        cost += disks_cost(known, begin, moment, self.region)
+        return cost if len(known) == len(ids) else cost + Cost.of(disk=None)
+
+    def _disks_of(self, described: Sequence[InstanceTypeDef]) -> Mapping[str, Disk]:
+        """Return what is known of the disks of instances; EC2 is asked once for each that is new."""
+        wanted = {each for one in described for each in _volume_ids(one)}
+        with self._lock:
+            if wanted - self._disks.keys() - self._asked_for:
+                try:
+                    self._disks.update({disk.id: disk for disk in self._list_disks()})
+                    # One that is not ours, or is gone already, is not looked for again.
+                    self._asked_for |= wanted
+                except RunctlError as error:
+                    _log.info("disks are not known: %s", error.what)
+            return dict(self._disks)
+
+
+def _is_spot(described: InstanceTypeDef) -> bool:
+    return described.get("InstanceLifecycle") == "spot"
+
+
+def _volume_ids(described: InstanceTypeDef) -> list[str]:
+    mappings = described.get("BlockDeviceMappings", [])
+    return [each["Ebs"]["VolumeId"] for each in mappings if "Ebs" in each and "VolumeId" in each["Ebs"]]
