@@ -46,7 +46,7 @@ class Found:
     """Whether it is nobody's in particular."""
     name: str | None = None
     keys: tuple[str, ...] = ()
-    """Objects it consists of."""
+    """What else removing it has to name: objects it consists of, the Spot request of a machine."""
 
 
 @dataclass(frozen=True)
