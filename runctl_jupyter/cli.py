@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = invoke(sys.argv[1:] if arguments is None else arguments, request)
         _show(outcome, request.door.prompt)
         sys.stdout.flush()
+        return int(getattr(outcome.value, "exit_status", 0))  # a report may say that not all went well
     except KeyboardInterrupt:
         return _say(Interrupted(request.door.prompt))
     except BrokenPipeError:
@@ -108,6 +109,8 @@ def _show(outcome: Outcome, prompt: str) -> None:
     elif isinstance(value, LogView):
         _show_log(value, prompt)
     elif isinstance(value, Launched):
+        if value.note and not outcome.as_json:
+            print(value.note, file=sys.stderr)
         _hand_over(value.job, prompt)
         if value.wait:
             _stay_with(Watched(value.job, wait=True, log=not outcome.as_json), prompt, outcome.as_json)
@@ -130,6 +133,8 @@ def _hand_over(job: Job, prompt: str) -> None:
 
 
 def _print_json(value: object) -> None:
+    for note in getattr(value, "notes", ()):  # stdout is one document and nothing else
+        print(f"runctl: {note}", file=sys.stderr)
     print(json.dumps(value.to_dict(), ensure_ascii=False))  # type: ignore[attr-defined]  # every result has it
 
 

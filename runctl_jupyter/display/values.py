@@ -16,6 +16,7 @@ from runctl_jupyter.display.provenance import (
     provenance_text,
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
+from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
 from runctl_jupyter.orchestration.account.setup import SetupReport
@@ -28,13 +29,16 @@ from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
 from runctl_jupyter.orchestration.model import (
     Checkpoint,
+    EndedInstance,
     Instance,
     LaunchPlan,
+    PlannedType,
     PruneReport,
     StatusReport,
     SyncReport,
     Transfer,
 )
+from runctl_jupyter.orchestration.resources.model import CleanupReport, ResourceSummary
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -58,7 +62,12 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     if instance.expires_at is not None and instance.state in ("pending", "running"):
         left = (instance.expires_at - now()).total_seconds()
         facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
+    if instance.protected:
+        facts.append(("protected", f"against terminate; allow it: runctl protect {instance.id} --off"))
     facts += [(name, text) for name, text in (("owner", instance.owner), ("reason", instance.state_reason)) if text]
+    if isinstance(instance, EndedInstance):
+        facts += [("keeps", text) for text in instance.keeps]
+        facts += [("loses", text) for text in instance.loses]
     title = f"{instance.name} ({instance.id})" if instance.name else instance.id
     return title, facts, instance.state
 
@@ -76,17 +85,39 @@ def _cost(parts: Mapping[str, Any], machine_usd: float | None) -> str:
 
 
 def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
-    spot = " spot" if plan.spot else ""
-    facts = [
+    facts = [("type" if place == 0 else "or", _planned_type(each)) for place, each in enumerate(plan.candidates)]
+    market = "spot: EC2 may take it back" if plan.spot else "on-demand"
+    if plan.fallback == "on-demand":
+        market = "spot, on-demand where there is none"
+    extras = "" if plan.extras_per_hour is None else f" + {rate_text(plan.extras_per_hour)} for disk and address"
+    facts += [
+        ("market", market),
         ("region", plan.region),
         ("zones", ", ".join(plan.availability_zones) or "any"),
         ("image", f"{plan.image_name} ({plan.image_id})"),
+        ("found by", plan.image_found_by),
         ("disk", f"{plan.volume_gib} GiB"),
-        ("price", f"{rate_text(plan.price_per_hour)} ({plan.price_source})"),
+        ("price", f"{rate_text(plan.price_per_hour)}{extras} ({plan.price_source})"),
         ("time limit", duration_text(plan.ttl_s)),
-        ("cost at the limit", money_text(plan.total_at_ttl_usd)),
+        ("costs at most", money_text(plan.total_at_ttl_usd)),
+        ("quota", _quota(plan)),
     ]
-    return f"Would launch {plan.instance_type}{spot}; nothing has been launched", facts, ""
+    facts += [("cheaper", _planned_type(each)) for each in plan.alternatives]
+    types = " or ".join(each.instance_type for each in plan.candidates) or plan.instance_type
+    return f"Would launch {types}{' spot' if plan.spot else ''}; nothing has been launched", facts, ""
+
+
+def _planned_type(planned: PlannedType) -> str:
+    spot = " spot" if planned.spot else ""
+    return f"{planned.instance_type}{spot}: {planned.facts}, {rate_text(planned.price_per_hour)}"
+
+
+def _quota(plan: LaunchPlan) -> str:
+    quota = plan.quota
+    if quota is None:
+        return "not known"
+    said = f"{quota.left:g} of {quota.limit:g} vCPU left, {quota.needed} needed ({quota.name}, {quota.code})"
+    return said if quota.enough else f"{said}: AWS will refuse; ask for more: {quota.request_url}"
 
 
 def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
@@ -146,6 +177,7 @@ def _sync(report: SyncReport) -> tuple[str, Facts, str]:
 
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     Instance: _instance,
+    EndedInstance: _instance,
     LaunchPlan: _plan,
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,
@@ -160,6 +192,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    ResourceSummary: (summary_text, summary_bundle),
+    CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),
     SetupByHand: (by_hand_text, by_hand_bundle),
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runctl_jupyter.run_record import to_iso
 from runctl_jupyter.run_record.documents import to_plain
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.account.quotas import QuotaLeft
 
 
 class Value:
@@ -51,12 +54,38 @@ class Instance(Value):
     expires_at: datetime | None = None
     """When its time limit powers it off."""
     state_reason: str = ""
-    """EC2's explanation of the last state change, if any."""
+    """Why it ended or was stopped, in words; empty while it runs."""
     price_source: str = ""
     """Where `price_per_hour` is from, and how old that is."""
     cost_parts: Mapping[str, Any] = field(default_factory=dict)
     """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
     which cost more than is said here. Disks are billed while it is stopped."""
+    state_reason_code: str = ""
+    """The same as `state_reason` as EC2's code, e.g. ``Server.SpotInstanceTermination``."""
+    spot_request_id: str | None = None
+    protected: bool = False
+    """Whether `terminate` refuses to end it."""
+
+
+@dataclass(frozen=True)
+class EndedInstance(Instance):
+    """An instance that was just told to stop or to end, and what comes of that."""
+
+    keeps: Sequence[str] = ()
+    """What stays, and what is billed on: a sentence each."""
+    loses: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PlannedType(Value):
+    """A type that a launch may end with, or could."""
+
+    instance_type: str
+    spot: bool
+    price_per_hour: float | None
+    facts: str
+    """GPUs, vCPUs and memory in words."""
+    availability_zones: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +103,21 @@ class LaunchPlan(Value):
     price_source: str
     ttl_s: float
     total_at_ttl_usd: float | None
-    """What it costs when it lives to its time limit."""
+    """What it costs at most: the dearest of the candidates with its disk, when it lives to its time limit."""
+    image_found_by: str = ""
+    """How the image was chosen: a public parameter, the setting."""
+    candidates: Sequence[PlannedType] = ()
+    """What is asked for, the first choice first."""
+    fallback: str = "never"
+    """Whether on-demand may take the place of spot."""
+    price_as_of: datetime | None = None
+    """When the price was known to hold; None when nobody says."""
+    extras_per_hour: float | None = None
+    """USD for its disk and its public address; None when unknown."""
+    quota: QuotaLeft | None = None
+    """Of the first choice; None when it is not known: no permission, or no answer."""
+    alternatives: Sequence[PlannedType] = ()
+    """Cheaper ones that would do."""
 
 
 @dataclass(frozen=True)

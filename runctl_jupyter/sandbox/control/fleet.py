@@ -186,6 +186,7 @@ class Fleet:
             endpoint_urls={"default": self._url},
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
+            on_guest_reboot=self.machines.guest_reboot,
             unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)
