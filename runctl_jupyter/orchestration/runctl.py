@@ -25,6 +25,7 @@ from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
+from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, gp3_per_hour
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
@@ -127,7 +128,7 @@ class Runctl:
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
-        knowledge = Knowledge(self._prices, Quotas(self._session))
+        knowledge = Knowledge(self._prices, Quotas(self._session), self._beside_the_machine)
         launches = Launches(self._session)
         launcher = Launcher(self._session, self._ec2, self._ssm, launches, self.settings.launch, knowledge)
         return Instances(
@@ -139,6 +140,10 @@ class Runctl:
             on_create=self.remember_place,
             reader=InstanceReader(self._prices, lambda: disks_of_ours(self._ec2), self._session.region),
         )
+
+    def _beside_the_machine(self, disk_gib: int) -> float | None:
+        disk = gp3_per_hour(disk_gib, self._session.region)
+        return None if disk is None else disk + PUBLIC_IPV4_PER_HOUR
 
     def _jobs_on(self, instance_id: str) -> Sequence[str]:
         return self.jobs.running_on(instance_id)

@@ -185,14 +185,14 @@ class JobSpec(Document):
     spot: bool = False
     price_per_hour: Optional[float] = None
     """USD; None when unknown. An estimate at list price, never billing data."""
-    asked: Optional[MachineAsked] = None
-    """What kind of machine to launch; None with ``--on``, and on target ``local``."""
-    offers: list[MachineOffer] = field(default_factory=list)
-    """What the launch may end with; the machine finds itself among them."""
     end_machine: bool = False
     """Power the machine off after the job: it was launched for this job."""
     cell: bool = False
     """Whether the script is the body of a notebook cell."""
+    asked: Optional[MachineAsked] = None
+    """What kind of machine to launch; None with ``--on``, and on target ``local``."""
+    offers: list[MachineOffer] = field(default_factory=list)
+    """What the launch may end with; the machine finds itself among them."""
     schema: int = SCHEMA
 
 
@@ -207,11 +207,11 @@ class AttemptPlan(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
-    asked: Optional[MachineAsked] = None
-    offers: list[MachineOffer] = field(default_factory=list)
     end_machine: bool = False
     resume: str = "latest"
     resume_from: Optional[ResumeFrom] = None
+    asked: Optional[MachineAsked] = None
+    offers: list[MachineOffer] = field(default_factory=list)
     schema: int = SCHEMA
 
     def applied_to(self, spec: JobSpec) -> JobSpec:
@@ -273,8 +273,6 @@ class Status(Document):
     """What is going on, in a word or two: ``boot``, ``code``, ``environment``, ``training``, ``saving``."""
     runner_id: Optional[str] = None
     instance_id: Optional[str] = None
-    got: Optional[MachineOffer] = None
-    """The machine it really got, of those that the spec offers."""
     claimed_at: Optional[str] = None
     started_at: Optional[str] = None
     """When the script's process was started."""
@@ -294,6 +292,8 @@ class Status(Document):
     metrics: dict[str, float] = field(default_factory=dict)
     """Last value of each metric, of those seen last if there are many."""
     machine: Optional[MachineSample] = None
+    got: Optional[MachineOffer] = None
+    """The machine it really got, of those that the spec offers."""
     schema: int = SCHEMA
 
 
