@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runctl_jupyter.commands.parameters import DURATION, INSTANCE, INSTANCE_TYPE, json_option
+from runctl_jupyter.commands.parameters import DURATION, INSTANCE, INSTANCE_TYPE, json_option, machine_options
 from runctl_jupyter.commands.request import Request, pass_request
+from runctl_jupyter.orchestration.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Instance, LaunchPlan, Listing
 
 
 @click.command(epilog="Example: runctl create m5.large --name dev --ttl 8h --idle-stop 30m --wait")
-@click.argument("instance_type", metavar="TYPE", type=INSTANCE_TYPE)
+@click.argument("instance_type", metavar="TYPE", type=INSTANCE_TYPE, required=False)
+@machine_options
 @click.option("--name", metavar="N", help="A name to say instead of the id.")
 @click.option("--volume-size", type=int, metavar="G", help="Size of its disk in GiB.")
 @click.option("--ttl", type=DURATION, metavar="D", help="It powers itself off after this time.")
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 def create(
     request: Request,
     *,
-    instance_type: str,
+    instance_type: str | None,
+    gpu: str | None,
+    spot: bool,
+    fallback: str | None,
     name: str | None,
     volume_size: int | None,
     ttl: float | None,
@@ -36,9 +41,26 @@ def create(
     wait: bool,
     dry_run: bool,
 ) -> Instance | LaunchPlan:
-    """Launch an instance of TYPE that stays (also: new, spawn)."""
+    """Launch an instance of TYPE that stays (also: new, spawn).
+
+    TYPE may be several with commas, in order of preference: the first that can be had is launched.
+    """
+    if instance_type is None and gpu is None:
+        raise InvalidRequest(
+            f"{request.door.prompt} create needs a type, or the GPU it shall have.",
+            f"{request.door.prompt} create m5.large, or {request.door.prompt} create --gpu A10G:1",
+        )
     return request.runctl().instances.create(
-        instance_type, name=name, volume_size=volume_size, ttl=ttl, idle_stop=idle_stop, wait=wait, dry_run=dry_run
+        instance_type,
+        gpu=gpu,
+        spot=spot,
+        fallback=fallback,
+        name=name,
+        volume_size=volume_size,
+        ttl=ttl,
+        idle_stop=idle_stop,
+        wait=wait,
+        dry_run=dry_run,
     )
 
 

@@ -16,6 +16,7 @@ from runctl_jupyter.commands.parameters import (
     NAMES,
     S3_URI,
     json_option,
+    machine_options,
 )
 from runctl_jupyter.commands.request import Request, pass_request
 from runctl_jupyter.commands.results import Launched, LogView, Watched
@@ -49,7 +50,8 @@ class ScriptCommand(click.Command):
 )
 @click.argument("script", required=False, type=click.Path())
 @click.option("--on", metavar="ID", type=INSTANCE, help="Run on this instance; without it, one is launched and ended.")
-@click.option("--instance-type", metavar="TYPE", type=INSTANCE_TYPE, help="What to launch for this job.")
+@click.option("--instance-type", metavar="TYPE", type=INSTANCE_TYPE, help="What to launch for this job; or TYPE,TYPE.")
+@machine_options
 @click.option("--name", metavar="N", help="A name to say instead of the id.")
 @click.option("--env", type=KEY_VALUE, multiple=True, metavar="K=V", help="Environment variable; repeatable.")
 @click.option(
@@ -92,6 +94,9 @@ def train(
     script: str | None,
     on: str | None,
     instance_type: str | None,
+    gpu: str | None,
+    spot: bool,
+    fallback: str | None,
     name: str | None,
     env: tuple[tuple[str, str], ...],
     param: tuple[tuple[str, str], ...],
@@ -141,6 +146,9 @@ def train(
         cell=request.cell,
         on=on,
         instance_type=instance_type,
+        gpu=gpu,
+        spot=spot,
+        fallback=fallback,
         name=name,
         env=dict(env),
         params=dict(param),
@@ -179,17 +187,27 @@ def _still_running(job: Job, prompt: str) -> str:
 @click.option("--from", "checkpoint", metavar="CKPT", help="Name or s3:// address of a checkpoint; none begins anew.")
 @click.option("--on", metavar="ID", type=INSTANCE, help="Run on this instance; by default as before.")
 @click.option("--instance-type", metavar="TYPE", type=INSTANCE_TYPE, help="What to launch for it.")
+@machine_options
 @click.option("--wait", is_flag=True, help="Show the log until the end; fail when the job fails.")
 @json_option
 @pass_request
 def resume(
-    request: Request, *, job: str, checkpoint: str | None, on: str | None, instance_type: str | None, wait: bool
+    request: Request,
+    *,
+    job: str,
+    checkpoint: str | None,
+    on: str | None,
+    instance_type: str | None,
+    gpu: str | None,
+    spot: bool,
+    fallback: str | None,
+    wait: bool,
 ) -> Launched:
     """Go on with an ended job, from its newest checkpoint: its next attempt."""
     found = request.job(job)
-    if on is not None and instance_type is not None:
-        raise InvalidRequest("--on and --instance-type were both given.", "Leave one of them out.")
-    going = request.runctl().jobs.resume(found.id, checkpoint=checkpoint, on=on, instance_type=instance_type)
+    going = request.runctl().jobs.resume(
+        found.id, checkpoint=checkpoint, on=on, instance_type=instance_type, gpu=gpu, spot=spot, fallback=fallback
+    )
     request.door.launching.append(going)
     return Launched(going, wait)
 

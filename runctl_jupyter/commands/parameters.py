@@ -76,6 +76,21 @@ class Known(click.ParamType[str]):
         ]
 
 
+class KnownList(Known):
+    """Such names with commas between them; the last one is completed."""
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return what is known and begins with what stands after the last comma."""
+        before, comma, last = incomplete.rpartition(",")
+        found = super().shell_complete(ctx, param, last)
+        return [CompletionItem(f"{before}{comma}{each.value}", type=each.type) for each in found]
+
+
 class S3Uri(click.ParamType[str]):
     """``s3://bucket/prefix``; the engine says what is wrong with a malformed one."""
 
@@ -113,7 +128,7 @@ class S3OrPath(click.ParamType[str]):
 
 
 INSTANCE = Known("instance", "instances")
-INSTANCE_TYPE = Known("type", "types")
+INSTANCE_TYPE = KnownList("type", "types")
 JOB = Known("job", "jobs")
 EITHER = Known("job or instance", "jobs", "instances")
 DURATION = Duration()
@@ -133,6 +148,17 @@ def json_option(function: F) -> F:
     return click.option(
         "--json", is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON document and nothing else."
     )(function)
+
+
+def machine_options(function: F) -> F:
+    """Add what says which kind of machine to launch, beside its type."""
+    for decorate in (
+        click.option("--fallback", metavar="never|on-demand", help="What to do when there is no spot machine."),
+        click.option("--spot", is_flag=True, help="A spot machine: cheaper, and EC2 may take it back."),
+        click.option("--gpu", metavar="GPU", help="Any type that has it: A10G, L4:4 (four of them), 24GB."),
+    ):
+        function = decorate(function)
+    return function
 
 
 def place_options(function: F) -> F:

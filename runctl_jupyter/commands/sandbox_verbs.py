@@ -19,7 +19,20 @@ R = TypeVar("R")
 SERVICES = (
     "s3", "ec2", "ssm", "sts", "iam", "secretsmanager", "pricing", "servicequotas", "scheduler", "logs", "ecr", "*",
 )  # fmt: skip
-KINDS = ("error", "latency", "cut", "lost-answer", "half-answer", "timeout", "expired-credentials", "offline")
+KINDS = (
+    "error",
+    "throttle",
+    "denied",
+    "latency",
+    "cut",
+    "lost-answer",
+    "half-answer",
+    "timeout",
+    "expired-credentials",
+    "offline",
+    "no-capacity",
+    "slow-boot",
+)
 
 
 @click.group()
@@ -127,6 +140,8 @@ def fault() -> None:
 _ADD_EPILOG = """\b
 Kinds:
   error                an error answer (--status, --code)
+  throttle             too many requests, in the words of each service
+  denied               nobody has the permission (--service, --operation)
   latency              a delay before the request is carried out (--latency)
   cut                  the connection is closed, the request is not carried out
   lost-answer          it is carried out, but the connection is closed without the answer
@@ -134,10 +149,13 @@ Kinds:
   timeout              no answer until the client gives up
   expired-credentials  keys issued before now have expired; a machine's metadata hands out new ones
   offline              connections are reset; on a machine its SSM agent is unreachable, too
+  no-capacity          launches find no machine (--type, --zone, --market, --late)
+  slow-boot            machines are longer pending (--latency, --type, --zone, --market)
 \b
 Examples:
   runctl sandbox fault add error --service s3 --operation PutObject --code SlowDown --rate 0.5
   runctl sandbox fault add offline --machine i-0123456789abcdef0 --for 60s
+  runctl sandbox fault add no-capacity --type 'g5.*' --zone us-east-1a --market spot
 """
 
 
@@ -154,12 +172,28 @@ Examples:
 @click.option("--rate", type=float, metavar="R", default=1.0, help="Share of these requests that is hit [default: 1].")
 @click.option("--count", type=int, metavar="N", help="End after so many hits.")
 @click.option("--for", "for_s", type=DURATION, metavar="D", help="End after this time.")
+@click.option("--type", "instance_type", metavar="GLOB", help="Only launches of these instance types.")
+@click.option("--zone", metavar="ZONE", help="Only launches in one zone.")
+@click.option("--market", type=click.Choice(["spot", "on-demand"]), help="Only launches in one market.")
+@click.option("--late", is_flag=True, help="No capacity shows after the launch: pending, then terminated.")
 @json_option
 def add_fault(kind: str, latency: float, **rule: Any) -> Text:
     """Put a fault of a KIND in the way of AWS clients, from the next request on."""
     from runctl_jupyter.sandbox import faults_client
 
     added = _told(lambda: faults_client.add(_running(), kind, latency_s=latency, **rule))
+    return Text(added.describe(), dataclasses.asdict(added))
+
+
+@fault.command("quota")
+@click.argument("code", metavar="CODE")
+@click.argument("value", type=click.FloatRange(min=0), metavar="VCPUS")
+@json_option
+def set_quota(code: str, value: float) -> Text:
+    """Give a quota of EC2 another value, e.g. L-DB2E81BA 0: no GPU on demand."""
+    from runctl_jupyter.sandbox import faults_client
+
+    added = _told(lambda: faults_client.set_quota(_running(), code, value))
     return Text(added.describe(), dataclasses.asdict(added))
 
 

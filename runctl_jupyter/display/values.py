@@ -30,6 +30,7 @@ from runctl_jupyter.orchestration.model import (
     Checkpoint,
     Instance,
     LaunchPlan,
+    PlannedType,
     PruneReport,
     StatusReport,
     SyncReport,
@@ -76,17 +77,39 @@ def _cost(parts: Mapping[str, Any], machine_usd: float | None) -> str:
 
 
 def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
-    spot = " spot" if plan.spot else ""
-    facts = [
+    facts = [("type" if place == 0 else "or", _planned_type(each)) for place, each in enumerate(plan.candidates)]
+    market = "spot: EC2 may take it back" if plan.spot else "on-demand"
+    if plan.fallback == "on-demand":
+        market = "spot, on-demand where there is none"
+    extras = "" if plan.extras_per_hour is None else f" + {rate_text(plan.extras_per_hour)} for disk and address"
+    facts += [
+        ("market", market),
         ("region", plan.region),
         ("zones", ", ".join(plan.availability_zones) or "any"),
         ("image", f"{plan.image_name} ({plan.image_id})"),
+        ("found by", plan.image_found_by),
         ("disk", f"{plan.volume_gib} GiB"),
-        ("price", f"{rate_text(plan.price_per_hour)} ({plan.price_source})"),
+        ("price", f"{rate_text(plan.price_per_hour)}{extras} ({plan.price_source})"),
         ("time limit", duration_text(plan.ttl_s)),
-        ("cost at the limit", money_text(plan.total_at_ttl_usd)),
+        ("costs at most", money_text(plan.total_at_ttl_usd)),
+        ("quota", _quota(plan)),
     ]
-    return f"Would launch {plan.instance_type}{spot}; nothing has been launched", facts, ""
+    facts += [("cheaper", _planned_type(each)) for each in plan.alternatives]
+    types = " or ".join(each.instance_type for each in plan.candidates) or plan.instance_type
+    return f"Would launch {types}{' spot' if plan.spot else ''}; nothing has been launched", facts, ""
+
+
+def _planned_type(planned: PlannedType) -> str:
+    spot = " spot" if planned.spot else ""
+    return f"{planned.instance_type}{spot}: {planned.facts}, {rate_text(planned.price_per_hour)}"
+
+
+def _quota(plan: LaunchPlan) -> str:
+    quota = plan.quota
+    if quota is None:
+        return "not known"
+    said = f"{quota.left:g} of {quota.limit:g} vCPU left, {quota.needed} needed ({quota.name}, {quota.code})"
+    return said if quota.enough else f"{said}: AWS will refuse; ask for more: {quota.request_url}"
 
 
 def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:

@@ -45,6 +45,10 @@ def _duration(value: object) -> object:
         raise ValueError(error.what) from None
 
 
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Duration = Annotated[float, BeforeValidator(_duration)]
 
 
@@ -64,6 +68,7 @@ class LaunchSettings(_Table):
     """Table ``[launch]``: what a machine gets when the command does not say."""
 
     instance_type: str = "m5.large"
+    """One or several, in order of preference: ``g5.xlarge,g6.xlarge``."""
     instance_profile: str = "runctl-instance"
     ami: str | None = None
     """An AMI id; None picks one by the type: a deep learning image for GPUs, plain Ubuntu otherwise."""
@@ -71,6 +76,8 @@ class LaunchSettings(_Table):
     """GiB; None takes what the image needs, with room to work."""
     ttl: Duration = 8 * 3600.0
     """Seconds after which a machine powers itself off."""
+    subnet: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
+    """Subnets to launch in, one a zone; none takes the default VPC's."""
 
 
 class SyncSettings(_Table):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -81,6 +83,48 @@ class InstanceBusy(RunctlError):
 
 class LaunchRefused(RunctlError):
     """AWS did not launch an instance: type, capacity, quota, profile."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A pool that had no machine, and AWS's word for why."""
+
+    instance_type: str
+    zone: str
+    spot: bool
+    code: str
+    message: str = ""
+
+
+class CapacityUnavailable(LaunchRefused):
+    """No pool that was tried had a machine.
+
+    Parameters
+    ----------
+    tried
+        Every one of them.
+    could_fall_back
+        Whether only spot was tried.
+    """
+
+    def __init__(self, tried: Sequence[Tried], *, could_fall_back: bool) -> None:
+        self.tried = tuple(dict.fromkeys(tried))
+        zones: dict[tuple[str, bool, str], list[str]] = {}
+        for each in self.tried:
+            zones.setdefault((each.instance_type, each.spot, each.code), []).append(each.zone)
+        said = [
+            f"{kind}{' spot' if spot else ''} in {', '.join(where)} [{code}]"
+            for (kind, spot, code), where in zones.items()
+        ]
+        fallback = "allow on-demand (--fallback on-demand), " if could_fall_back else ""
+        super().__init__(
+            f"AWS has no capacity now; tried {'; '.join(said) or 'nothing'}.",
+            f"Ask for more types (g5.xlarge,g6.xlarge, or --gpu), {fallback}or try again in some minutes.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as JSON-ready dict."""
+        return {**super().to_dict(), "tried": [asdict(each) for each in self.tried]}
 
 
 class JobNotFound(RunctlError):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runctl_jupyter.run_record import to_iso
 from runctl_jupyter.run_record.documents import to_plain
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.account.quotas import QuotaLeft
 
 
 class Value:
@@ -60,6 +63,18 @@ class Instance(Value):
 
 
 @dataclass(frozen=True)
+class PlannedType(Value):
+    """A type that a launch may end with, or could."""
+
+    instance_type: str
+    spot: bool
+    price_per_hour: float | None
+    facts: str
+    """GPUs, vCPUs and memory in words."""
+    availability_zones: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class LaunchPlan(Value):
     """What a launch would do; nothing has been done."""
 
@@ -74,7 +89,21 @@ class LaunchPlan(Value):
     price_source: str
     ttl_s: float
     total_at_ttl_usd: float | None
-    """What it costs when it lives to its time limit."""
+    """What it costs at most: the dearest of the candidates with its disk, when it lives to its time limit."""
+    image_found_by: str = ""
+    """How the image was chosen: a public parameter, the setting."""
+    candidates: Sequence[PlannedType] = ()
+    """What is asked for, the first choice first."""
+    fallback: str = "never"
+    """Whether on-demand may take the place of spot."""
+    price_as_of: datetime | None = None
+    """When the price was known to hold; None when nobody says."""
+    extras_per_hour: float | None = None
+    """USD for its disk and its public address; None when unknown."""
+    quota: QuotaLeft | None = None
+    """Of the first choice; None when it is not known: no permission, or no answer."""
+    alternatives: Sequence[PlannedType] = ()
+    """Cheaper ones that would do."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.failures import masked
 from runctl_jupyter.orchestration.aws.identity import who_am_i
+from runctl_jupyter.orchestration.aws.launches import Launches
 from runctl_jupyter.orchestration.aws.prices import AwsPrices
 from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -27,6 +29,7 @@ from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
+from runctl_jupyter.orchestration.instances.planning import Knowledge
 from runctl_jupyter.orchestration.instances.reading import InstanceReader
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.record import JobRecord
@@ -124,7 +127,9 @@ class Runctl:
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
-        launcher = Launcher(self._ec2, self._ssm, self.settings.launch, self._session.region)
+        knowledge = Knowledge(self._prices, Quotas(self._session))
+        launches = Launches(self._session)
+        launcher = Launcher(self._session, self._ec2, self._ssm, launches, self.settings.launch, knowledge)
         return Instances(
             self._ec2,
             self._ssm,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from tenacity import (
     RetryError,
@@ -29,6 +29,7 @@ def wait_until(
     to_resolve: str,
     first_s: float = 0.1,
     longest_s: float = 3.0,
+    else_last: bool = False,
 ) -> T:
     """Call `look` until `done` likes what it returns, and return that.
 
@@ -38,6 +39,8 @@ def wait_until(
         Seconds; None waits for ever.
     what, to_resolve
         The error's two lines.
+    else_last
+        When the time is over, return what was seen last instead.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def wait_until(
     try:
         return polls(look)
     except RetryError as error:
+        if else_last:
+            return cast("T", error.last_attempt.result())
         raise WaitTimedOut(what, to_resolve) from error
 
 

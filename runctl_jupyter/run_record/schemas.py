@@ -103,6 +103,43 @@ class ResumeFrom(Document):
 
 
 @dataclass(frozen=True)
+class MachineAsked(Document):
+    """What kind of machine an attempt is launched on; nothing said means the setting's type."""
+
+    instance_types: list[str] = field(default_factory=list)
+    """In order of preference."""
+    gpu: Optional[str] = None
+    """``A10G:1``, ``24GB``: any type that has it; see `orchestration.instances.catalogue`."""
+    spot: bool = False
+    fallback: str = "never"
+    """Where there is no spot capacity: ``never`` or ``on-demand``."""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing was asked for."""
+        return self == MachineAsked()
+
+
+@dataclass(frozen=True)
+class MachineOffer(Document):
+    """A machine that may be had, at the price that was known at launch."""
+
+    instance_type: str
+    availability_zone: Optional[str] = None
+    """None where the price is the same in all."""
+    spot: bool = False
+    price_per_hour: Optional[float] = None
+    """USD; None when unknown."""
+    price_source: str = ""
+
+    def applied_to(self, spec: JobSpec) -> JobSpec:
+        """Return the spec as it runs on this machine."""
+        return dataclasses.replace(
+            spec, instance_type=self.instance_type, spot=self.spot, price_per_hour=self.price_per_hour
+        )
+
+
+@dataclass(frozen=True)
 class JobSpec(Document):
     """What to run. Written once by the engine; holds no secret."""
 
@@ -143,10 +180,15 @@ class JobSpec(Document):
     instance_id: Optional[str] = None
     """The instance asked for with ``--on``; None when the job has its own (or none, target ``local``)."""
     instance_type: Optional[str] = None
+    """Of the machine launched, as far as is known: the first choice until it is there."""
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
     """USD; None when unknown. An estimate at list price, never billing data."""
+    asked: Optional[MachineAsked] = None
+    """What kind of machine to launch; None with ``--on``, and on target ``local``."""
+    offers: list[MachineOffer] = field(default_factory=list)
+    """What the launch may end with; the machine finds itself among them."""
     end_machine: bool = False
     """Power the machine off after the job: it was launched for this job."""
     cell: bool = False
@@ -165,6 +207,8 @@ class AttemptPlan(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
+    asked: Optional[MachineAsked] = None
+    offers: list[MachineOffer] = field(default_factory=list)
     end_machine: bool = False
     resume: str = "latest"
     resume_from: Optional[ResumeFrom] = None
@@ -179,6 +223,8 @@ class AttemptPlan(Document):
             region=self.region,
             spot=self.spot,
             price_per_hour=self.price_per_hour,
+            asked=self.asked,
+            offers=self.offers,
             end_machine=self.end_machine,
             resume=self.resume,
             resume_from=self.resume_from,
@@ -227,6 +273,8 @@ class Status(Document):
     """What is going on, in a word or two: ``boot``, ``code``, ``environment``, ``training``, ``saving``."""
     runner_id: Optional[str] = None
     instance_id: Optional[str] = None
+    got: Optional[MachineOffer] = None
+    """The machine it really got, of those that the spec offers."""
     claimed_at: Optional[str] = None
     started_at: Optional[str] = None
     """When the script's process was started."""

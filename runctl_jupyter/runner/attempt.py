@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from runctl_jupyter.run_record import AttemptKeys, Cause, JobKeys, JobSpec, JobState
+from runctl_jupyter.run_record import AttemptKeys, Cause, JobKeys, JobSpec, JobState, MachineOffer
 from runctl_jupyter.runner.credentials import CredentialSource
 from runctl_jupyter.runner.files import FileStore
 from runctl_jupyter.runner.folders import AttemptFolders, RootFolders
@@ -57,6 +57,8 @@ class Attempt:
     machine: Machine
     stop: StopSignal
     patience: Patience = field(default_factory=Patience)
+    got: Optional[MachineOffer] = None
+    """This machine, among those that the spec offers."""
 
     @property
     def keys(self) -> AttemptKeys:

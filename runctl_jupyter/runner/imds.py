@@ -85,6 +85,14 @@ class Imds:
         """Return the type of this instance."""
         return self.get("meta-data/instance-type")
 
+    def zone(self) -> Optional[str]:
+        """Return the availability zone this instance is in."""
+        return self.get("meta-data/placement/availability-zone")
+
+    def is_spot(self) -> bool:
+        """Return whether this is a spot instance."""
+        return self.get("meta-data/instance-life-cycle") == "spot"
+
     def spot_notice(self) -> Optional[SpotNotice]:
         """Return EC2's notice that it takes this spot instance back; None as long as all is well."""
         text = self.get("meta-data/spot/instance-action")

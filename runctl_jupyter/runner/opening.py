@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from runctl_jupyter.run_record import (
     JobKeys,
     JobSpec,
     JobState,
+    MachineOffer,
     NotFound,
     PreconditionFailed,
     RecordStore,
@@ -65,7 +68,8 @@ def run_attempt(
     except ValueError as error:
         _report_unreadable(store, keys, str(error))
         return Outcome.REPORTED
-    attempt = Attempt(store, spec, number, root, machine, stop, patience)
+    got = this_machine(spec, machine.imds)
+    attempt = Attempt(store, got.applied_to(spec) if got else spec, number, root, machine, stop, patience, got)
     return Supervisor(attempt, restarts=restarts).run()
 
 
@@ -77,6 +81,20 @@ def _planned(store: RecordStore, keys: AttemptKeys, spec: JobSpec) -> JobSpec:
         return AttemptPlan.from_json(store.get(keys.plan).data).applied_to(spec)
     except NotFound:
         return spec
+
+
+def this_machine(spec: JobSpec, imds: Optional[Imds]) -> Optional[MachineOffer]:
+    """Return which of the machines that the spec offers this is: only it knows for sure, and its price is the job's."""
+    if not spec.offers or imds is None:
+        return None
+    try:
+        kind, zone, spot = imds.instance_type(), imds.zone(), imds.is_spot()
+    except ImdsError as error:
+        sys.stderr.write(f"{to_iso(now())} which machine this is cannot be told: {error}\n")
+        return None
+    fitting = [each for each in spec.offers if (each.instance_type, each.spot) == (kind, spot)]
+    offer = next((each for each in fitting if each.availability_zone in (zone, None)), None)
+    return offer and dataclasses.replace(offer, availability_zone=zone)
 
 
 def _report_unreadable(store: RecordStore, keys: AttemptKeys, error: str) -> None:

@@ -152,6 +152,7 @@ class Supervisor:
             phase="code",
             runner_id=claim.runner_id,
             instance_id=self._instance_id,
+            got=self._attempt.got,
             claimed_at=claim.claimed_at,
             phases=opening_phases(self._attempt, claim.claimed_at),
         )

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from runctl_jupyter.sandbox.connection import Connection, call_control
 from runctl_jupyter.sandbox.service import SandboxError
 
+LAUNCH_KINDS = ("no-capacity", "slow-boot")
+
 
 class FaultRefusedError(SandboxError):
     """The sandbox does not do what was asked for. Two lines: what failed, what to do."""
@@ -38,13 +40,23 @@ class FaultState:
     hits: int
     active: bool
     left_s: float | None
+    instance_type: str | None = None
+    zone: str | None = None
+    market: str | None = None
+    late: bool = False
+    value: float | None = None
 
     def describe(self) -> str:
         """Say it in a line."""
         where = [self.service, self.operation or "", f"key {self.key}" if self.key else ""]
         whose = self.machine or (f"every {self.origin}" if self.origin else "everybody")
+        if self.kind in LAUNCH_KINDS:
+            where, whose = [f"every launch in {self.zone or 'any zone'}"], self.instance_type or "every type"
         facts = [
             f"{self.status or ''} {self.code or ''}".strip(),
+            f"is {self.value:g}" if self.value is not None else "",
+            f"{self.market} only" if self.market else "",
+            "seen late" if self.late else "",
             f"after {self.latency_s:g} s" if self.latency_s else "",
             f"{self.rate:.0%} of them" if self.rate < 1 else "",
             f"at most {self.count} times" if self.count else "",
@@ -71,6 +83,10 @@ def add(
     rate: float = 1.0,
     count: int | None = None,
     for_s: float | None = None,
+    instance_type: str | None = None,
+    zone: str | None = None,
+    market: str | None = None,
+    late: bool = False,
 ) -> FaultState:
     """Put a fault in the way of AWS clients, from the next request on.
 
@@ -79,7 +95,8 @@ def add(
     connection
         The sandbox.
     kind
-        ``error latency cut lost-answer half-answer timeout expired-credentials offline``.
+        ``error throttle denied latency cut lost-answer half-answer timeout expired-credentials offline no-capacity
+        slow-boot``.
     service, operation, key
         Which requests: of a service, an API operation of it, S3 objects whose key matches a glob.
     origin
@@ -94,6 +111,11 @@ def add(
         Share of these requests that is hit. Which ones is the same at every run.
     count, for_s
         Hits and seconds after which it ends by itself.
+    instance_type, zone, market
+        Which launches ``no-capacity`` and ``slow-boot`` hit: types that match a glob, in a zone, ``spot`` or
+        ``on-demand``.
+    late
+        ``no-capacity`` shows only after the launch has been accepted.
 
     Raises
     ------
@@ -105,8 +127,20 @@ def add(
     rule = {
         "kind": kind, "service": service, "operation": operation, "key": key, "origin": origin, "machine": machine,
         "status": status, "code": code, "latency_s": latency_s, "rate": rate, "count": count, "for_s": for_s,
+        "instance_type": instance_type, "zone": zone, "market": market, "late": late,
     }  # fmt: skip
     return FaultState(**_call(connection, "POST", "faults", rule))
+
+
+def set_quota(connection: Connection, code: str, vcpus: float) -> FaultState:
+    """Give a quota of EC2 another value, until the fault is cleared.
+
+    Raises
+    ------
+    FaultRefusedError
+        There is no such quota.
+    """
+    return FaultState(**_call(connection, "POST", "faults", {"kind": "quota", "code": code, "value": vcpus}))
 
 
 def list(connection: Connection) -> Sequence[FaultState]:  # noqa: A001 - read as ``faults_client.list``

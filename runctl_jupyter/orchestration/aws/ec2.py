@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_exponential,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of, may_pass
+from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of
+from runctl_jupyter.orchestration.aws.launches import patiently
 from runctl_jupyter.orchestration.errors import InstanceNotFound
 
 if TYPE_CHECKING:
@@ -26,7 +20,15 @@ if TYPE_CHECKING:
 _FRESH_ID_S = 30.0
 """A new id may be unknown to other calls for some seconds (EC2 developer guide, "Eventual consistency")."""
 
-_LAUNCH_TRIES = 8
+_NAMES_A_CALL = 100
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet that machines can be launched in."""
+
+    id: str
+    zone: str
 
 
 class Ec2:
@@ -72,23 +74,20 @@ class Ec2:
                 raise
         return answer["Reservations"][0]["Instances"][0]
 
-    def run(self, request: Mapping[str, Any]) -> InstanceTypeDef:
-        """Launch one instance with ``RunInstances`` and return it once EC2 admits to know it."""
-        with aws_errors(f"launch {request['InstanceType']}"):
-            # With the same ClientToken: what an earlier try has launched, whose answer was lost, is what comes back.
-            launched = _patiently()(self._session.launcher.run_instances, **request)["Instances"][0]
+    def new(self, instance_id: str) -> InstanceTypeDef:
+        """Return an instance that has just been launched, once EC2 admits to know it."""
         consistent = Retrying(
             retry=retry_if_exception_type(InstanceNotFound),
             wait=wait_exponential(multiplier=0.1, max=2),
             stop=stop_after_delay(_FRESH_ID_S),
             reraise=True,
         )
-        return consistent(self.describe_one, launched["InstanceId"])
+        return consistent(self.describe_one, instance_id)
 
     def start(self, instance_id: str) -> None:
         """Start a stopped instance."""
         with aws_errors(f"start {instance_id}"):
-            _patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
+            patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
 
     def stop(self, instance_id: str) -> None:
         """Stop a running instance; its disk stays and is billed."""
@@ -100,31 +99,82 @@ class Ec2:
         with aws_errors(f"terminate {instance_id}"):
             self._session.ec2.terminate_instances(InstanceIds=[instance_id])
 
-    def instance_type(self, name: str) -> InstanceTypeInfoTypeDef | None:
-        """Return what EC2 says of an instance type, or None when there is none of that name."""
+    def instance_types(self, names: Sequence[str]) -> list[InstanceTypeInfoTypeDef]:
+        """Return what EC2 says of instance types; those that it does not know are left out.
+
+        A hundred names a call at most (EC2 API reference, DescribeInstanceTypes).
+        """
         from botocore.exceptions import ClientError
 
-        with aws_errors(f"look up instance type {name}"):
+        found: list[InstanceTypeInfoTypeDef] = []
+        for start in range(0, len(names), _NAMES_A_CALL):
+            batch = names[start : start + _NAMES_A_CALL]
+            with aws_errors(f"look up instance type {batch[0]}"):
+                try:
+                    # EC2's names are an enumeration in the stubs; ours are what a person typed.
+                    answer = self._session.ec2.describe_instance_types(InstanceTypes=batch)  # type: ignore[arg-type]
+                except ClientError as error:
+                    if code_of(error) not in ("InvalidInstanceType", "InvalidParameterValue"):
+                        raise
+                    # One unknown name refuses them all.
+                    if len(batch) > 1:
+                        found += [each for name in batch for each in self.instance_types([name])]
+                    continue
+            found += answer["InstanceTypes"]
+        return found
+
+    def gpu_types(self) -> list[InstanceTypeInfoTypeDef]:
+        """Return the instance types that have GPUs, every page."""
+        with aws_errors("look up instance types with GPUs"):
+            pages = self._session.ec2.get_paginator("describe_instance_types").paginate(
+                Filters=[{"Name": "instance-type", "Values": ["g*", "p*"]}],
+                PaginationConfig={"PageSize": _NAMES_A_CALL},
+            )
+            return [each for page in pages for each in page["InstanceTypes"] if each.get("GpuInfo", {}).get("Gpus")]
+
+    def subnets(self, chosen: Sequence[str]) -> list[Subnet]:
+        """Return the subnets of these ids, or the default one of each zone."""
+        with aws_errors("list subnets"):
+            if chosen:
+                answer = self._session.ec2.describe_subnets(SubnetIds=list(chosen))
+            else:
+                answer = self._session.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+        return [
+            Subnet(each["SubnetId"], each["AvailabilityZone"])
+            for each in sorted(answer["Subnets"], key=lambda each: each["AvailabilityZone"])
+            if each.get("State", "available") == "available"
+        ]
+
+    def zones_offering(self, names: Sequence[str]) -> dict[str, set[str]]:
+        """Return in which zones each of these types is offered."""
+        zones: dict[str, set[str]] = {name: set() for name in names}
+        with aws_errors("list the zones of instance types"):
+            pages = self._session.ec2.get_paginator("describe_instance_type_offerings").paginate(
+                LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": list(names)}]
+            )
+            for page in pages:
+                for each in page["InstanceTypeOfferings"]:
+                    zones.setdefault(each["InstanceType"], set()).add(each["Location"])
+        return zones
+
+    def newest_image(self, owner: str, name: str) -> ImageTypeDef | None:
+        """Return the newest AMI of an owner with such a name (``*`` stands for anything)."""
+        with aws_errors(f"look for an image {name}"):
+            answer = self._session.ec2.describe_images(
+                Owners=[owner],
+                Filters=[{"Name": "name", "Values": [name]}, {"Name": "state", "Values": ["available"]}],
+            )
+        return max(answer["Images"], key=lambda image: image.get("CreationDate", ""), default=None)
+
+    def image(self, image_id: str) -> ImageTypeDef | None:
+        """Return what EC2 says of an AMI; None when it does not know it, or we may not see it."""
+        from botocore.exceptions import ClientError
+
+        with aws_errors(f"look up image {image_id}"):
             try:
-                # EC2's names are an enumeration in the stubs; ours is what a person typed.
-                found = self._session.ec2.describe_instance_types(InstanceTypes=[name])  # type: ignore[list-item]
+                images = self._session.ec2.describe_images(ImageIds=[image_id])["Images"]
             except ClientError as error:
-                if code_of(error) in ("InvalidInstanceType", "InvalidParameterValue"):
+                if code_of(error).startswith("InvalidAMIID"):
                     return None
                 raise
-        return found["InstanceTypes"][0] if found["InstanceTypes"] else None
-
-    def image(self, image_id: str) -> ImageTypeDef:
-        """Return what EC2 says of an AMI."""
-        with aws_errors(f"look up image {image_id}"):
-            return self._session.ec2.describe_images(ImageIds=[image_id])["Images"][0]
-
-
-def _patiently() -> Retrying:
-    """Return what tries again where that may help; botocore's own retries would also ask for capacity again."""
-    return Retrying(
-        retry=retry_if_exception(may_pass),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        stop=stop_after_attempt(_LAUNCH_TRIES),
-        reraise=True,
-    )
+        return images[0] if images else None

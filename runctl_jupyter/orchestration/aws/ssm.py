@@ -33,18 +33,12 @@ class Ssm:
     def __init__(self, session: AwsSession) -> None:
         self._session = session
 
-    def first_parameter(self, names: Sequence[str]) -> str | None:
-        """Return the value of the first of `names` that exists; AWS renames its public ones now and then."""
-        from botocore.exceptions import ClientError
-
-        for name in names:
-            with aws_errors(f"read parameter {name}"):
-                try:
-                    return self._session.ssm.get_parameter(Name=name)["Parameter"]["Value"]
-                except ClientError as error:
-                    if code_of(error) != "ParameterNotFound":
-                        raise
-        return None
+    def first_parameter(self, names: Sequence[str]) -> tuple[str, str] | None:
+        """Return name and value of the first of `names` that exists; AWS renames its public ones now and then."""
+        with aws_errors(f"read parameter {names[0]}"):
+            answer = self._session.ssm.get_parameters(Names=list(names))
+        values = {each["Name"]: each["Value"] for each in answer["Parameters"]}
+        return next(((name, values[name]) for name in names if name in values), None)
 
     def online(self, instance_id: str) -> bool:
         """Return whether the instance's agent takes commands.

@@ -18,13 +18,17 @@ MINIMUM_BILLED_S = 60.0
 
 @dataclass(frozen=True)
 class TypeFacts:
-    """What the table knows of an instance type."""
+    """What an instance type is."""
 
     name: str
     accelerator_count: int
     arch: str
     vcpus: int
     memory_gib: float
+    accelerator: str | None = None
+    """Name of its GPUs, e.g. ``A10G``."""
+    accelerator_memory_gib: float | None = None
+    """Of each of them."""
 
 
 @cache
@@ -62,6 +66,8 @@ def type_facts(instance_type: str) -> TypeFacts | None:
         entry["arch"],
         int(entry["vcpus"]),
         float(entry["memory_gib"]),
+        entry["accelerator"],
+        entry["gpu_memory_gib"],
     )
 
 

@@ -23,8 +23,9 @@ from runctl_jupyter.orchestration.instances.describe import (
     TAG_TTL,
     is_ours,
 )
-from runctl_jupyter.orchestration.instances.launch import TAG_IDLE_STOP, Launcher, Wish
+from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.instances.user_data import after_start
+from runctl_jupyter.orchestration.instances.wish import TAG_IDLE_STOP, Wish, machine_asked
 from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import Instance, LaunchPlan
 from runctl_jupyter.orchestration.units import duration_text
@@ -80,8 +81,11 @@ class Instances:
 
     def create(
         self,
-        instance_type: str,
+        instance_type: str | None = None,
         *,
+        gpu: str | None = None,
+        spot: bool = False,
+        fallback: str | None = None,
         name: str | None = None,
         volume_size: int | None = None,
         ttl: float | None = None,
@@ -93,6 +97,14 @@ class Instances:
 
         Parameters
         ----------
+        instance_type
+            One type, or several with commas in order of preference; the setting's by default.
+        gpu
+            Any type that has it: ``A10G:1``, ``24GB``.
+        spot
+            A spot machine: cheaper, and EC2 may take it back.
+        fallback
+            ``on-demand`` where there is no spot machine; ``never`` by default.
         volume_size
             GiB of the root disk.
         ttl
@@ -109,17 +121,18 @@ class Instances:
         ------
         InvalidRequest
             Unknown type, the name is taken, or an idle stop that could never come.
-        LaunchRefused
+        CapacityUnavailable, LaunchRefused
             AWS did not launch it.
         """
         ttl_s = ttl or self._settings.ttl
         _check_idle_stop(idle_stop, ttl_s)
-        wish = Wish(instance_type, name or _new_name(), ttl_s, volume_size, idle_stop_s=idle_stop)
-        self.launcher.check_type(instance_type)
+        asked = machine_asked(instance_type, gpu, spot=spot, fallback=fallback)
+        wish = Wish(asked, name or _new_name(), ttl_s, volume_size, idle_stop_s=idle_stop)
+        prepared = self.launcher.prepare(asked)
         self.check_name_is_free(wish.name)
         if dry_run:
-            return self.launcher.plan(wish)
-        created = self._reader.read_one(self.launcher.launch(wish))
+            return self.launcher.plan(prepared, volume_gib=volume_size, ttl_s=ttl_s)
+        created = self._reader.read_one(self.launcher.launch(wish, prepared, settles=wait).described)
         self._on_create()
         return self.wait(created.id) if wait else created
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError, StorageUnavailable
+from runctl_jupyter.orchestration.instances.wish import machine_asked
 from runctl_jupyter.orchestration.jobs.document import job_document
 from runctl_jupyter.orchestration.jobs.judge import judge
 from runctl_jupyter.orchestration.jobs.log import Log
@@ -20,6 +21,7 @@ from runctl_jupyter.run_record import (
     Cause,
     JobSpec,
     JobState,
+    MachineAsked,
     NotFound,
     PreconditionFailed,
     Status,
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.variables.unpack import Results
 
 
-Resume = Callable[["Job", "str | None", "str | None", "str | None"], "Job"]
-"""Starts a job's next attempt: from which checkpoint, on which instance, on what type; see `Jobs.resume`."""
+Resume = Callable[["Job", "str | None", "str | None", MachineAsked], "Job"]
+"""Starts a job's next attempt: from which checkpoint, on which instance, on what kind; see `Jobs.resume`."""
 
 
 class Job:
@@ -333,11 +335,20 @@ class Job:
         """`cancel`, awaitable."""
         return await asyncio.to_thread(self.cancel, timeout=timeout)
 
-    def resume(self, *, checkpoint: str | None = None, on: str | None = None, instance_type: str | None = None) -> Job:
+    def resume(
+        self,
+        *,
+        checkpoint: str | None = None,
+        on: str | None = None,
+        instance_type: str | None = None,
+        gpu: str | None = None,
+        spot: bool = False,
+        fallback: str | None = None,
+    ) -> Job:
         """Go on with this ended job; see `Jobs.resume`."""
         if self._resume is None:
             raise TypeError("only a job that came from `Jobs` can be resumed")
-        return self._resume(self, checkpoint, on, instance_type)
+        return self._resume(self, checkpoint, on, machine_asked(instance_type, gpu, spot=spot, fallback=fallback))
 
     def checkpoints(self) -> Listing[Checkpoint]:
         """Return the job's complete checkpoints, the oldest first."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, JobNotFound
+from runctl_jupyter.orchestration.instances.wish import machine_asked
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
 from runctl_jupyter.orchestration.jobs.request import TrainRequest
@@ -44,6 +45,9 @@ class Jobs:
         arguments: Sequence[str] = (),
         on: str | None = None,
         instance_type: str | None = None,
+        gpu: str | None = None,
+        spot: bool = False,
+        fallback: str | None = None,
         name: str | None = None,
         env: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
@@ -79,7 +83,13 @@ class Jobs:
         on
             Id or name of a running instance; None launches one for this job, which ends with it.
         instance_type
-            What to launch; the setting's by default.
+            What to launch, one type or several with commas; the setting's by default.
+        gpu
+            Launch any type that has it: ``A10G:1``, ``24GB``.
+        spot
+            Launch a spot machine, in any zone that has one.
+        fallback
+            ``on-demand`` where there is none; ``never`` by default.
         env, params
             Variables for the script: as they are, and as ``RUNCTL_PARAM_<NAME>``.
         requirements
@@ -116,14 +126,23 @@ class Jobs:
         InvalidRequest, ProjectTooBig, InstanceNotFound, InstanceNotReady
             Something in the request is wrong; nothing was launched.
         """
+        asked = machine_asked(instance_type, gpu, spot=spot, fallback=fallback)
         request = TrainRequest(
-            script, cell, arguments, on, instance_type, name, env or {}, params or {}, requirements, checkpoint_dir,
+            script, cell, arguments, on, asked, name, env or {}, params or {}, requirements, checkpoint_dir,
             ttl, timeout, max_cost, keep, data_s3, output_s3, resume, idle_stop, inputs or {}, outputs, run_key,
         )  # fmt: skip
         return self._submitter.submit(request, project_root, dry_run=dry_run)
 
     def resume(
-        self, ref: str, *, checkpoint: str | None = None, on: str | None = None, instance_type: str | None = None
+        self,
+        ref: str,
+        *,
+        checkpoint: str | None = None,
+        on: str | None = None,
+        instance_type: str | None = None,
+        gpu: str | None = None,
+        spot: bool = False,
+        fallback: str | None = None,
     ) -> Job:
         """Go on with an ended job: its next attempt starts from its newest complete checkpoint; returns at once.
 
@@ -131,15 +150,16 @@ class Jobs:
         ----------
         checkpoint
             Name or ``s3://`` address of another checkpoint; ``none`` begins anew.
-        on, instance_type
-            Where; as the attempt before by default.
+        on, instance_type, gpu, spot, fallback
+            Where, as of `train`; as the attempt before by default.
 
         Raises
         ------
         JobNotFound, InvalidRequest, InstanceNotReady
             It cannot be; nothing was launched.
         """
-        return self._submitter.resume(self.get(ref), checkpoint, on, instance_type)
+        asked = machine_asked(instance_type, gpu, spot=spot, fallback=fallback)
+        return self._submitter.resume(self.get(ref), checkpoint, on, asked)
 
     def running(self, run_key: str) -> Job | None:
         """Return the job that was launched with this key and has not ended, if there is one."""

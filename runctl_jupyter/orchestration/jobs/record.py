@@ -137,6 +137,8 @@ class JobRecord:
             queued = Status(job_id, attempt, JobState.QUEUED, updated_at=queued_at or spec.created_at)
             return Seen(spec, attempt, queued, None, earlier, queued_at=queued_at)
         status = Status.from_json(stored.data)
+        if status.got is not None:
+            spec = status.got.applied_to(spec)
         seen = Seen(spec, attempt, status, stored.etag, earlier, stored.modified, queued_at)
         if status.state.ended:
             self._ended_jobs[job_id] = seen

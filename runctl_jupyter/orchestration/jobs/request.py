@@ -12,6 +12,7 @@ from typing import Any
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.storage.uris import S3Uri
+from runctl_jupyter.run_record import MachineAsked
 from runctl_jupyter.run_record.secrets import NAME_FORMS, SecretNameError, is_secret_name, parse_secret_name
 
 CELL_SCRIPT = "runctl_cell.py"
@@ -30,7 +31,7 @@ class TrainRequest:
     cell: str | None = None
     arguments: Sequence[str] = ()
     on: str | None = None
-    instance_type: str | None = None
+    asked: MachineAsked = field(default_factory=MachineAsked)
     name: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
@@ -68,11 +69,8 @@ def check(request: TrainRequest, root: Path, cwd: Path) -> CheckedJob:
     InvalidRequest
         Says which part is wrong and what to do.
     """
-    if request.on is not None and request.instance_type is not None:
-        raise InvalidRequest(
-            "--on names an instance that exists, --instance-type one to launch; both were given.",
-            "Leave one of them out.",
-        )
+    if request.on is not None:
+        check_on(request.asked)
     if request.max_cost is not None and request.max_cost <= 0:
         raise InvalidRequest(f"A cost limit of {request.max_cost:g} USD allows nothing.", "Give a number above 0.")
     _check_names(request)
@@ -90,6 +88,15 @@ def check(request: TrainRequest, root: Path, cwd: Path) -> CheckedJob:
             "Give a relative folder; the script finds it in RUNCTL_CHECKPOINT_DIR.",
         )
     return CheckedJob(script, name, requirements, checkpoint_dir.as_posix(), extra)
+
+
+def check_on(asked: MachineAsked) -> None:
+    """Refuse that a machine is asked for beside one that is there."""
+    if not asked.says_nothing:
+        raise InvalidRequest(
+            "--on names an instance that exists; --instance-type, --gpu and --spot are for one to launch.",
+            "Leave --on out, or the others.",
+        )
 
 
 def _check_names(request: TrainRequest) -> None:

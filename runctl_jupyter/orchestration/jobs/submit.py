@@ -20,7 +20,7 @@ from runctl_jupyter.orchestration.jobs.brought import BROUGHT, bring, on_this_co
 from runctl_jupyter.orchestration.jobs.declared import declared_distributions
 from runctl_jupyter.orchestration.jobs.job import Job, launch_failure
 from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen, new_job_id
-from runctl_jupyter.orchestration.jobs.request import CheckedJob, TrainRequest, check
+from runctl_jupyter.orchestration.jobs.request import CheckedJob, TrainRequest, check, check_on
 from runctl_jupyter.orchestration.jobs.resumption import resume_point
 from runctl_jupyter.orchestration.storage.code_sync import sync_project
 from runctl_jupyter.orchestration.storage.project import ProjectFile, project_files
@@ -32,6 +32,7 @@ from runctl_jupyter.run_record import (
     JobSpec,
     JobState,
     Limits,
+    MachineAsked,
     ResumeFrom,
     Status,
     StoreError,
@@ -94,7 +95,7 @@ class Submitter:
         root = Path(project_root).expanduser().resolve() if project_root else self._root
         checked = check(request, root, self._cwd)
         project = Project(root, project_files(root, self._sync), checked.extra)
-        place = self._target.check(request.on, request.instance_type)
+        place = self._target.check(request.on, request.asked)
         self._check_place(request, place)
         folder = tempfile.TemporaryDirectory(prefix="runctl-variables-")
         packed = self._pack(request, checked, root, place, Path(folder.name))
@@ -132,19 +133,21 @@ class Submitter:
             check_needs(wanted, None if told is None else parse_probe(told), brought=brought)
         return packed
 
-    def resume(self, job: Job, checkpoint: str | None, on: str | None, instance_type: str | None) -> Job:
+    def resume(self, job: Job, checkpoint: str | None, on: str | None, asked: MachineAsked) -> Job:
         """Start the next attempt of an ended job; see `Jobs.resume`."""
         spec = job.spec
         if not job.state.ended:
             raise InvalidRequest(
                 f"Job {job.id} has not ended: it is {job.state}.", f"Look at it: runctl attach {job.id}"
             )
-        if on is None and instance_type is None:
-            on, instance_type = spec.instance_id, None if spec.instance_id else spec.instance_type
+        if on is not None:
+            check_on(asked)
+        elif asked.says_nothing:
+            on, asked = spec.instance_id, MachineAsked() if spec.instance_id else _asked_before(spec)
         start = resume_point(checkpoint or "latest", self._record, self._catalogue, own=job.id)
         if start is None and checkpoint is None and not len(self._catalogue.of_job(job.id)):
             start = spec.resume_from  # it has saved nothing of its own: then from where it began itself
-        place = self._target.check(on, instance_type)
+        place = self._target.check(on, asked)
         _check_price(spec.limits.max_cost_usd, place)
         plan = AttemptPlan(
             number=job.attempt + 1,
@@ -152,7 +155,10 @@ class Submitter:
             instance_id=place.instance_id,
             instance_type=place.instance_type,
             region=place.region,
+            spot=place.spot,
             price_per_hour=place.price_per_hour,
+            asked=place.asked,
+            offers=list(place.offers),
             end_machine=place.own_machine and (spec.end_machine or spec.instance_id is not None),
             resume="none" if checkpoint == "none" else "latest",
             resume_from=start,
@@ -220,7 +226,10 @@ class Submitter:
             instance_id=place.instance_id,
             instance_type=place.instance_type,
             region=place.region,
+            spot=place.spot,
             price_per_hour=place.price_per_hour,
+            asked=place.asked,
+            offers=list(place.offers),
             end_machine=place.own_machine and not request.keep,
             cell=request.cell is not None,
         )
@@ -244,19 +253,30 @@ class Submitter:
         written = self._record.update(Seen(spec, job.attempt, queued, None), queued)
         if not written and self._record.look(spec.id, job.spec).status.state.ended:
             return  # cancelled meanwhile: a machine would only be launched to end itself
-        instance_id = self._target.start(spec, job.attempt, place)
+        started = self._target.start(spec, job.attempt, place)
         seen = self._record.try_look(spec.id)
-        if instance_id is None or seen is None or seen.status.instance_id is not None:
+        if started is None or seen is None or seen.status.instance_id is not None:
             return
         if seen.status.state is JobState.QUEUED:
             # Which machine boots for it, unless its runner has already said more.
-            booting = replace(seen.status, phase="boot", instance_id=instance_id, updated_at=to_iso(now()))
+            booting = replace(
+                seen.status, phase="boot", instance_id=started.instance_id, got=started.got, updated_at=to_iso(now())
+            )
             self._record.update(seen, booting)
 
 
+def _asked_before(spec: JobSpec) -> MachineAsked:
+    """Return what the attempt before asked for; jobs of before 2026-12 say the type alone."""
+    return spec.asked or MachineAsked([spec.instance_type] if spec.instance_type else [])
+
+
 def _check_price(max_cost: float | None, place: Place) -> None:
-    if max_cost is not None and place.own_machine and place.price_per_hour is None:
+    if max_cost is None or not place.own_machine:
+        return
+    unknown = next((offer for offer in place.offers if offer.price_per_hour is None), None)
+    if unknown is not None or place.price_per_hour is None:
+        kind, spot = (unknown.instance_type, unknown.spot) if unknown else (place.instance_type, place.spot)
         raise InvalidRequest(
-            f"The price of {place.instance_type} is not known, so a cost limit cannot be kept.",
+            f"The price of {kind}{' spot' if spot else ''} is not known, so a cost limit cannot be kept.",
             "Limit the time instead (--ttl 2h), or choose a type with a known price.",
         )

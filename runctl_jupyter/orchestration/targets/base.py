@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from runctl_jupyter.run_record import Cause
+from runctl_jupyter.run_record import Cause, MachineAsked, MachineOffer
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.instances.planning import Prepared
     from runctl_jupyter.orchestration.model import LaunchPlan
     from runctl_jupyter.run_record import JobSpec, Status
 
@@ -25,12 +27,28 @@ class Place:
     """Seconds after which a machine launched for the job powers itself off, if the job says nothing else."""
     own_machine: bool = False
     """Whether a machine is launched for this job alone."""
+    spot: bool = False
+    asked: MachineAsked | None = None
+    """What kind of machine is launched; type, market and price above are those of the first choice."""
+    offers: Sequence[MachineOffer] = ()
+    """What the launch may end with."""
+    prepared: Prepared | None = None
+    """The launch, thought through."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The machine where a runner was started."""
+
+    instance_id: str
+    got: MachineOffer | None = None
+    """What was launched for it."""
 
 
 class Target(Protocol):
     """A kind of place to run jobs."""
 
-    def check(self, on: str | None, instance_type: str | None) -> Place:
+    def check(self, on: str | None, asked: MachineAsked) -> Place:
         """Return the place asked for.
 
         Raises
@@ -42,8 +60,8 @@ class Target(Protocol):
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
         """Return what would be launched, or None when nothing would."""
 
-    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
-        """Start a runner for an attempt of the job and return the instance's id, if there is one.
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> Started | None:
+        """Start a runner for an attempt of the job and return the machine, if it is one of EC2's.
 
         Raises
         ------

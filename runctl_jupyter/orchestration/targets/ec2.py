@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.costs.prices import on_demand_price
 from runctl_jupyter.orchestration.errors import InstanceNotFound, LaunchRefused
-from runctl_jupyter.orchestration.instances.launch import Wish
-from runctl_jupyter.orchestration.targets.base import Place
+from runctl_jupyter.orchestration.instances.wish import Wish
+from runctl_jupyter.orchestration.targets.base import Place, Started
 from runctl_jupyter.orchestration.targets.bootstrap import bootstrap_script
 from runctl_jupyter.orchestration.targets.bundle import publish
-from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, blob_key
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, MachineAsked, blob_key
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -41,37 +40,50 @@ class Ec2Target:
         self._session, self._store, self._ssm = session, store, ssm
         self._instances, self._settings = instances, settings
 
-    def check(self, on: str | None, instance_type: str | None) -> Place:
+    def check(self, on: str | None, asked: MachineAsked) -> Place:
         """Return the place asked for; see `Target.check`."""
         region = self._session.region
         if on is not None:
             instance = self._instances.check_takes_jobs(on)
             return Place(instance.id, instance.instance_type, region, instance.price_per_hour)
-        wanted = self._instances.launcher.check_type(instance_type or self._settings.instance_type)
-        price = on_demand_price(wanted.name, region)
-        ttl_s = float(self._settings.ttl)
-        return Place(None, wanted.name, region, price.per_hour if price else None, ttl_s, own_machine=True)
+        prepared = self._instances.launcher.prepare(asked)
+        first = prepared.first
+        return Place(
+            None,
+            first.instance_type,
+            region,
+            first.price.per_hour if first.price else None,
+            float(self._settings.ttl),
+            own_machine=True,
+            spot=first.spot,
+            asked=asked,
+            offers=list(dict.fromkeys(pool.offer for pool in prepared.pools)),
+            prepared=prepared,
+        )
 
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:
         """Return what would be launched; see `Target.plan`."""
-        if not place.own_machine or place.instance_type is None:
+        if place.prepared is None:
             return None
-        return self._instances.launcher.plan(Wish(place.instance_type, name, ttl_s or self._settings.ttl))
+        return self._instances.launcher.plan(place.prepared, ttl_s=ttl_s or self._settings.ttl)
 
-    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> Started | None:
         """Start the runner; see `Target.start`."""
         script = self._script(spec, attempt)
         if place.instance_id is not None:
             self._run(place.instance_id, script)
-            return place.instance_id
+            return Started(place.instance_id)
+        asked = place.asked or MachineAsked()
+        prepared = place.prepared or self._instances.launcher.prepare(asked)
         wish = Wish(
-            place.instance_type or self._settings.instance_type,
+            asked,
             spec.name,
             self._settings.ttl if spec.limits.ttl_s is None else spec.limits.ttl_s + _AFTER_TTL_S,
             job_id=spec.id,
             attempt=attempt,
         )
-        return str(self._instances.launcher.launch(wish, script)["InstanceId"])
+        launched = self._instances.launcher.launch(wish, prepared, script)
+        return Started(launched.instance_id, launched.offer)
 
     def revive(self, spec: JobSpec, status: Status) -> bool:
         """Start the runner once more, by Run Command; see `Target.revive`."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
-from runctl_jupyter.orchestration.targets.base import Place
-from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, Claim, JobKeys, NotFound
+from runctl_jupyter.orchestration.targets.base import Place, Started
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, Claim, JobKeys, MachineAsked, NotFound
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.model import LaunchPlan
@@ -34,10 +34,10 @@ class LocalTarget:
     def __init__(self, store: Store, root: Path) -> None:
         self._store, self._root = store, root
 
-    def check(self, on: str | None, instance_type: str | None) -> Place:
+    def check(self, on: str | None, asked: MachineAsked) -> Place:
         """Refuse what needs EC2; see `Target.check`."""
-        if on is not None or instance_type is not None:
-            flag = "--on" if on is not None else "--instance-type"
+        if on is not None or not asked.says_nothing:
+            flag = _flag(asked) if on is None else "--on"
             raise InvalidRequest(
                 f"{flag} needs EC2, and the target is local.", "Leave it out, or choose a target: runctl use sandbox"
             )
@@ -47,7 +47,7 @@ class LocalTarget:
         """Nothing would be launched; see `Target.plan`."""
         return None
 
-    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> Started | None:
         """Start the runner as a detached process; see `Target.start`."""
         self._start(spec, attempt)
         return None
@@ -93,6 +93,10 @@ class LocalTarget:
             alive = Path(f"/proc/{claim.pid}/cmdline")
             return not (alive.exists() and job_id in alive.read_bytes().decode(errors="replace"))
         return not _runs(claim.pid)
+
+
+def _flag(asked: MachineAsked) -> str:
+    return "--instance-type" if asked.instance_types else "--gpu" if asked.gpu else "--spot"
 
 
 def _environ() -> dict[str, str]:

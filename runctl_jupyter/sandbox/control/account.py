@@ -43,6 +43,7 @@ class Principal:
     """Who signed a request."""
 
     arn: str
+    id: str
     documents: tuple[Document, ...]
 
 
@@ -152,9 +153,13 @@ class Account:
             session = self._sessions.get(access_key_id)
         if session is None:
             user = self._iam.get_user(self._iam.access_keys[access_key_id].user_name)
-            return Principal(user.arn, self._documents(user.policies, user.managed_policies))
+            return Principal(user.arn, user.id, self._documents(user.policies, user.managed_policies))
         role = self._iam.get_role_by_arn(session.role_arn)
-        return Principal(session.arn, self._documents(role.policies, role.managed_policies))
+        return Principal(
+            session.arn,
+            f"{role.id}:{session.arn.rpartition('/')[2]}",
+            self._documents(role.policies, role.managed_policies),
+        )
 
     @staticmethod
     def _documents(inline: Mapping[str, str], managed: Mapping[str, Any]) -> tuple[Document, ...]:
@@ -202,7 +207,8 @@ class AccountInventory:
     def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
         """Tags of an EC2 resource; None when it does not exist."""
         backend = ec2_backends[ACCOUNT_ID][REGION]
-        collections = (backend.volumes, backend.snapshots, backend.spot_instance_requests)
+        collections = (backend.volumes, backend.snapshots, backend.spot_instance_requests, backend.launch_templates,
+                       backend.fleets)  # fmt: skip
         if backend.get_instance_by_id(resource_id) is None and not any(resource_id in one for one in collections):
             return None
         return {tag["key"]: tag["value"] for tag in backend.describe_tags(filters={"resource-id": [resource_id]})}
@@ -210,6 +216,11 @@ class AccountInventory:
     def role_arns_of_profile(self, name: str) -> Sequence[str]:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
+
+    def launch_template_id(self, name: str) -> str | None:
+        """Id of the launch template with this name; None when there is none."""
+        found: str | None = ec2_backends[ACCOUNT_ID][REGION].launch_template_name_to_ids.get(name)
+        return found
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

@@ -16,17 +16,20 @@ from moto.core.exceptions import ServiceException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from runctl_jupyter.sandbox.control.account import Account, Principal
-from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request
+from runctl_jupyter.sandbox.control.acting import Refusal, acting_as, demand
+from runctl_jupyter.sandbox.control.authorization_messages import AuthorizationMessages
+from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request, refuses_permission
 from runctl_jupyter.sandbox.control.faults import Caller, Fault, Faults
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.permissions import needed
-from runctl_jupyter.sandbox.control.policies import Permission, allows
+from runctl_jupyter.sandbox.control.policies import Decision, Permission, allows, decide
 from runctl_jupyter.sandbox.control.protocol_errors import (
     Response,
     ServiceError,
     denied,
     protocol_of,
     render,
+    render_result,
     signature_error,
 )
 from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
@@ -86,7 +89,7 @@ class Application:
     caller_of
         Tells who calls, for faults: by access key id and the address the connection comes from.
     own
-        Services that are answered here and not by moto.
+        Services, or operations of theirs, that are answered here and not by moto.
     """
 
     def __init__(
@@ -100,7 +103,8 @@ class Application:
         caller_of: Callable[[str, str], Caller],
         own: Mapping[str, OwnService],
     ) -> None:
-        self._own = own
+        self._messages = AuthorizationMessages()
+        self._own = {**own, "sts:DecodeAuthorizationMessage": self._messages.answer}
         self._services = services
         self._control = control
         self._account = account
@@ -121,8 +125,11 @@ class Application:
         try:
             before_request(struck, protocol, environ)
             _check_known(call)
-            principal = self._authorized(call, request, protocol)
-            response = self._answer(environ, call, principal, protocol)
+            principal = self._authenticated(request, protocol)
+            refusal = self._refusal(principal, protocol, denied_by_fault=refuses_permission(struck))
+            with acting_as(refusal):
+                demand(needed(call, self._inventory))
+                response = self._answer(environ, call, principal, protocol)
         except ServiceError as error:
             response = render(error, protocol)
             if call.method == "HEAD":  # a HEAD answer has no body, so botocore sees the bare status
@@ -134,22 +141,37 @@ class Application:
         key_id = scope.access_key_id if scope else ""
         return self._faults.strike(call, self._caller_of(key_id, str(environ.get("REMOTE_ADDR", ""))))
 
-    def _authorized(self, call: ServiceCall, request: HttpRequest, protocol: str) -> Principal:
+    def _authenticated(self, request: HttpRequest, protocol: str) -> Principal:
         try:
             scope: SignedScope = check_signature(request, self._account.key_of, datetime.now(UTC))
         except SignatureError as error:
             raise signature_error(error, protocol) from error
-        principal = self._account.principal_of(scope.access_key_id)
-        for permission in needed(call, self._inventory):
-            if not allows(principal.documents, permission):
-                raise denied(principal.arn, permission.action, permission.resource, protocol)
-        return principal
+        return self._account.principal_of(scope.access_key_id)
+
+    def _refusal(self, principal: Principal, protocol: str, *, denied_by_fault: bool) -> Refusal:
+        def refusal(permission: Permission) -> ServiceError | None:
+            decision = Decision(allowed=False) if denied_by_fault else decide(principal.documents, permission)
+            return None if decision.allowed else self._denied(principal, permission, decision, protocol)
+
+        return refusal
+
+    def _denied(self, principal: Principal, permission: Permission, decision: Decision, protocol: str) -> ServiceError:
+        # EC2 encodes what it says about calls that change something; its Describe calls have no more to say.
+        encoded = None
+        if protocol == "ec2" and not permission.action.startswith("ec2:Describe"):
+            encoded = self._messages.encode(principal.id, principal.arn, permission, decision)
+        return denied(
+            principal.arn, permission.action, permission.resource, protocol,
+            explicit=decision.explicit_deny, encoded=encoded,
+        )  # fmt: skip
 
     def _answer(self, environ: WSGIEnvironment, call: ServiceCall, principal: Principal, protocol: str) -> Response:
         if call.service != "s3":
             parameters = parameters_of(call)
-            own = self._own.get(call.service)
-            return self._call_services(environ, call, protocol) if own is None else _answered(own, call, parameters)
+            own = self._own.get(f"{call.service}:{call.action}") or self._own.get(call.service)
+            if own is None:
+                return self._call_services(environ, call, protocol)
+            return _answered(own, call, parameters, protocol)
         bucket, key = bucket_and_key(call.path)
         if call.method in ("GET", "HEAD"):
             response = self._objects.turn(bucket, key).read(lambda: self._call_services(environ, call, protocol))
@@ -184,6 +206,8 @@ class Application:
 
         try:
             body = b"".join(self._services(environ, start_response))
+        except ServiceError:  # made by an action of ours, with a status that moto could not give
+            raise
         except ServiceException as error:
             raise ServiceError(error.code, error.message) from error
         except NotImplementedError as error:
@@ -210,14 +234,16 @@ def _not_implemented(call: ServiceCall, protocol: str) -> ServiceError:
     return ServiceError(code, message, 501)
 
 
-def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any]) -> Response:
-    """Let a service of the sandbox's own answer, which all speak JSON."""
+def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any], protocol: str) -> Response:
+    """Let a service of the sandbox's own answer."""
     try:
-        body = json.dumps(service(call, parameters)).encode()
+        result = service(call, parameters)
     except NotImplementedError as error:
-        raise _not_implemented(call, "json") from error
-    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))]
-    return 200, headers, body
+        raise _not_implemented(call, protocol) from error
+    if protocol == "query":
+        return render_result(call.action, result, f"https://{call.service}.amazonaws.com/doc/")
+    body = json.dumps(result).encode()
+    return 200, [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))], body
 
 
 def _read(environ: WSGIEnvironment) -> tuple[ServiceCall, HttpRequest]:

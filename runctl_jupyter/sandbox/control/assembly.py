@@ -26,6 +26,7 @@ from runctl_jupyter.sandbox.connection import Connection
 from runctl_jupyter.sandbox.control import price_list
 from runctl_jupyter.sandbox.control.account import Account, AccountInventory
 from runctl_jupyter.sandbox.control.application import Application
+from runctl_jupyter.sandbox.control.capacity import Capacity
 from runctl_jupyter.sandbox.control.commands import Commands
 from runctl_jupyter.sandbox.control.control_api import ControlApi
 from runctl_jupyter.sandbox.control.ec2_backend import SandboxEC2Backend
@@ -113,7 +114,9 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     SandboxSSMResponse.journal = SandboxSecretsManagerResponse.journal = kept_secrets
     faults = Faults()
     fleet = Fleet(settings, factory, store, account, url, faults.unplugged)
-    SandboxEC2Backend.fleet = fleet
+    inventory = AccountInventory(account)
+    SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
+    SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
     SandboxSSMResponse.commands = Commands(
         settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
@@ -125,9 +128,8 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     services = DomainDispatcherApplication(create_backend_app)
     control = ControlApi(fleet, faults, account, token)
     application = Application(
-        services, control, account, AccountInventory(account), objects, faults, fleet.caller_of,
-        own={"pricing": price_list.answer},
-    )  # fmt: skip
+        services, control, account, inventory, objects, faults, fleet.caller_of, own={"pricing": price_list.answer}
+    )
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),

@@ -10,10 +10,13 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from runctl_jupyter.sandbox.control import spot
+from runctl_jupyter.sandbox.control.capacity import CODE as CAPACITY_CODE
+from runctl_jupyter.sandbox.control.capacity import Capacity
 from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
 from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
+from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.settings import REGION
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -47,11 +50,23 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
     return found
 
 
+def _pool(machine: Machine) -> tuple[str, str, str]:
+    """Type, zone and market of an instance."""
+    instance = machine.instance
+    return str(instance.instance_type), str(instance.placement.zone), str(instance.lifecycle or "on-demand")
+
+
 class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
     """EC2 of one region. moto makes it at the first request; `fleet` is set before that."""
 
     __module__ = "moto.ec2.models"  # moto derives the service and its URLs from the module's name
     fleet: ClassVar[Fleet]
+    capacity: ClassVar[Capacity]
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        self.template_tokens: dict[str, tuple[str, str]] = {}
+        """Client tokens of CreateLaunchTemplate: digest of the request and id of the template."""
+        super().__init__(region_name, account_id)
 
     def _load_amis(self) -> None:
         if self.region_name == REGION:
@@ -85,7 +100,8 @@ class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
 
     def all_reservations(self, filters: Any = None) -> Any:
         """DescribeInstances: moto's unknown filters are EC2's invalid ones."""
-        self.fleet.drop_ended(self)
+        if self.region_name == REGION:
+            self.fleet.drop_ended(self)
         try:
             return super().all_reservations(filters)
         except NotImplementedError as error:
@@ -102,9 +118,12 @@ class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
                     f"The instance '{machine.id}' is not in a state from which it can be started.",
                 )
         before = [(machine, machine.state) for machine in machines]
-        for machine, state in before:
-            if state == "stopped":
-                self.fleet.machines.boot(machine)
+        pools = {machine.id: _pool(machine) for machine, state in before if state == "stopped"}
+        if any(self.capacity.refuses(*pool) for pool in pools.values()):
+            raise ServiceError(CAPACITY_CODE, "Insufficient capacity.", 500)
+        for machine, _ in before:
+            if machine.id in pools:
+                self.fleet.machines.boot(machine, self.capacity.fate(*pools[machine.id]))
         return before
 
     def stop_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from runctl_jupyter.sandbox.control.policies import Permission
 from runctl_jupyter.sandbox.control.service_calls import Inventory, Tags
@@ -12,12 +14,13 @@ from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 _EC2_ID_KINDS = {
     "i": "instance", "vol": "volume", "snap": "snapshot", "sir": "spot-instances-request", "subnet": "subnet",
     "sg": "security-group", "eni": "network-interface", "lt": "launch-template", "ami": "image", "vpc": "vpc",
+    "fleet": "fleet",
 }  # fmt: skip
 _EC2_ON_RESOURCES = {
     "TerminateInstances", "StopInstances", "StartInstances", "RebootInstances", "ModifyInstanceAttribute",
     "ModifyInstanceMetadataOptions", "GetConsoleOutput", "CancelSpotInstanceRequests", "AttachVolume",
     "DetachVolume", "DeleteVolume", "DeleteSnapshot", "CreateTags", "DeleteTags", "DeleteLaunchTemplate",
-    "AssociateIamInstanceProfile",
+    "AssociateIamInstanceProfile", "DeleteFleets", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate",
 }  # fmt: skip
 
 
@@ -54,15 +57,24 @@ def ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory) 
     """List everything that has to be allowed for an EC2 action."""
     name = f"ec2:{action}"
     if action == "RunInstances":
-        yield from _run_instances(form, inventory)
-    elif action in ("CreateVolume", "CreateSnapshot", "CreateLaunchTemplate", "CreateFleet"):
-        kind = {"CreateVolume": "volume", "CreateSnapshot": "snapshot", "CreateFleet": "fleet"}.get(
-            action, "launch-template"
-        )
+        templates = [template for template in (_template(form, "LaunchTemplate.", inventory),) if template]
+        yield from _use_templates("RunInstances", templates, inventory)
+        if not templates:  # with one, what is launched is known when it has been read (`launching`)
+            yield from launch_permissions(_wish_of_form(form), inventory)
+    elif action == "CreateFleet":
+        # What the fleet launches is asked for pool by pool (`fleets`), and refused in the answer.
+        yield from _created(action, tag_specifications(form), ["fleet"])
+        prefixes = {name.rpartition(".")[0] for name in form if re.search(r"\.LaunchTemplateSpecification\.", name)}
+        found = (_template(form, f"{prefix}.", inventory) for prefix in sorted(prefixes))
+        yield from _use_templates("CreateFleet", [one for one in found if one], inventory)
+    elif action in ("CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"):
+        kind = {"CreateVolume": "volume", "CreateSnapshot": "snapshot"}.get(action, "launch-template")
         yield from _created(action, tag_specifications(form), [kind])
     elif action in _EC2_ON_RESOURCES:
         ids = [value for value in form.values() if value.partition("-")[0] in _EC2_ID_KINDS and "-" in value]
-        known = [(one, tags) for one in ids if (tags := inventory.tags_of(one)) is not None]
+        if template := _template(form, "", inventory):
+            ids.append(template)
+        known = [(one, tags) for one in dict.fromkeys(ids) if (tags := inventory.tags_of(one)) is not None]
         for resource_id, tags in known:
             yield Permission(name, ec2_arn(resource_id), tag_context("aws:ResourceTag", tags))
         # Only unknown ids: the service itself says that they do not exist.
@@ -80,21 +92,69 @@ def _created(action: str, tags_by_kind: Mapping[str, Tags], kinds: Sequence[str]
         yield Permission("ec2:CreateTags", ec2_arn("*", kind), context)
 
 
-def _run_instances(form: Mapping[str, str], inventory: Inventory) -> Iterator[Permission]:
-    tags_by_kind = tag_specifications(form)
+@dataclass(frozen=True)
+class LaunchWish:
+    """What the permissions of a launch depend on."""
+
+    tags_by_kind: Mapping[str, Tags]
+    image: str | None
+    subnet: str | None
+    groups: Sequence[str]
+    key_name: str | None
+    profile: str | None
+    """Name of the instance profile."""
+
+
+def _wish_of_form(form: Mapping[str, str]) -> LaunchWish:
+    return LaunchWish(
+        tag_specifications(form), form.get("ImageId"),
+        form.get("SubnetId") or form.get("NetworkInterface.1.SubnetId"),
+        _values(form, "SecurityGroupId") or _values(form, r"NetworkInterface\.1\.SecurityGroupId"),
+        form.get("KeyName"),
+        form.get("IamInstanceProfile.Name") or form.get("IamInstanceProfile.Arn", "").rpartition("/")[2] or None,
+    )  # fmt: skip
+
+
+def wish_of_request(request: Mapping[str, Any]) -> LaunchWish:
+    """Read a request of RunInstances that has been parsed."""
+    profile = request.get("IamInstanceProfile") or {}
+    interface = (request.get("NetworkInterfaces") or [{}])[0]
+    return LaunchWish(
+        {one["ResourceType"]: {tag["Key"]: tag.get("Value", "") for tag in one.get("Tags") or []}
+         for one in request.get("TagSpecifications") or []},
+        request.get("ImageId"),
+        request.get("SubnetId") or interface.get("SubnetId"),
+        request.get("SecurityGroupIds") or interface.get("Groups") or [],
+        request.get("KeyName"),
+        profile.get("Name") or str(profile.get("Arn", "")).rpartition("/")[2] or None,
+    )  # fmt: skip
+
+
+def launch_permissions(wish: LaunchWish, inventory: Inventory) -> Iterator[Permission]:
+    """List everything that has to be allowed for a launch by RunInstances, a launch template apart."""
     # "spot-instances-request" is evaluated only when the request is tagged (EC2 User Guide, Spot and IAM).
-    created = ["instance", "volume", *(["spot-instances-request"] if "spot-instances-request" in tags_by_kind else [])]
-    yield from _created("RunInstances", tags_by_kind, created)
-    subnets = [form["SubnetId"]] if "SubnetId" in form else list(inventory.default_subnet_ids())[:1]
+    tagged_request = ["spot-instances-request"] if "spot-instances-request" in wish.tags_by_kind else []
+    yield from _created("RunInstances", wish.tags_by_kind, ["instance", "volume", *tagged_request])
     used = [
-        *([(form["ImageId"], "image")] if "ImageId" in form else []),
-        *((subnet, "subnet") for subnet in subnets),
-        *((group, "security-group") for group in _values(form, "SecurityGroupId") or ["*"]),
+        *([(wish.image, "image")] if wish.image else []),
+        *((subnet, "subnet") for subnet in ([wish.subnet] if wish.subnet else inventory.default_subnet_ids()[:1])),
+        *((group, "security-group") for group in wish.groups or ["*"]),
         ("*", "network-interface"),
-        *([(form["KeyName"], "key-pair")] if "KeyName" in form else []),
+        *([(wish.key_name, "key-pair")] if wish.key_name else []),
     ]
     for resource_id, kind in used:
         yield Permission("ec2:RunInstances", ec2_arn(resource_id, kind))
-    profile = form.get("IamInstanceProfile.Name") or form.get("IamInstanceProfile.Arn", "").rpartition("/")[2]
-    for role in inventory.role_arns_of_profile(profile) if profile else ():
+    for role in inventory.role_arns_of_profile(wish.profile) if wish.profile else ():
         yield Permission("iam:PassRole", role, {"iam:passedtoservice": ["ec2.amazonaws.com"]})
+
+
+def _template(form: Mapping[str, str], prefix: str, inventory: Inventory) -> str | None:
+    """Id of the launch template that ``{prefix}LaunchTemplateId`` or ``…Name`` names."""
+    name = form.get(f"{prefix}LaunchTemplateName")
+    return form.get(f"{prefix}LaunchTemplateId") or (inventory.launch_template_id(name) if name else None)
+
+
+def _use_templates(action: str, templates: Iterable[str], inventory: Inventory) -> Iterator[Permission]:
+    for template in templates:
+        context = tag_context("aws:ResourceTag", inventory.tags_of(template) or {})
+        yield Permission(f"ec2:{action}", ec2_arn(template), context)

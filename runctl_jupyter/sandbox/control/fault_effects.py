@@ -10,11 +10,13 @@ from wsgiref.types import WSGIEnvironment
 
 from runctl_jupyter.sandbox.control.faults import (
     CUT,
+    DENIED,
     ERROR,
     EXPIRED_CREDENTIALS,
     HALF_ANSWER,
     LOST_ANSWER,
     OFFLINE,
+    THROTTLE,
     TIMEOUT,
     Fault,
     FaultRule,
@@ -58,6 +60,10 @@ _EXPIRED = {"s3": ("ExpiredToken", 400), "ec2": ("RequestExpired", 400), "json":
             "query": ("ExpiredToken", 403)}  # fmt: skip
 
 
+_THROTTLED = {"s3": ("SlowDown", 503), "ec2": ("RequestLimitExceeded", 503), "json": ("ThrottlingException", 400),
+              "query": ("Throttling", 400)}  # fmt: skip
+
+
 class ConnectionPulledError(ConnectionResetError):
     """A connection that has to end with a TCP reset, as when nobody is there."""
 
@@ -81,12 +87,20 @@ def before_request(struck: Sequence[Fault], protocol: str, environ: WSGIEnvironm
         if rule.kind == EXPIRED_CREDENTIALS:
             code, status = _EXPIRED[protocol]
             raise ServiceError(code, _MESSAGES[code], status)
+        if rule.kind == THROTTLE:
+            code, status = _THROTTLED[protocol]
+            raise ServiceError(code, _MESSAGES[code], status)
         if rule.kind == OFFLINE:
             raise ConnectionPulledError(rule.kind)
         if rule.kind == CUT:
             raise ConnectionAbortedError(rule.kind)
         if rule.kind == TIMEOUT:
             _keep_silent(fault, environ)
+
+
+def refuses_permission(struck: Sequence[Fault]) -> bool:
+    """Whether a fault takes the right to do this from whoever asks; the answer is then IAM's."""
+    return any(fault.rule.kind == DENIED for fault in struck)
 
 
 def answer_body(struck: Sequence[Fault], body: bytes) -> Iterable[bytes]:

@@ -14,7 +14,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -27,8 +27,12 @@ from runctl_jupyter.sandbox.control.services import operation_names
 ERROR, LATENCY, CUT, TIMEOUT = "error", "latency", "cut", "timeout"
 LOST_ANSWER, HALF_ANSWER = "lost-answer", "half-answer"
 EXPIRED_CREDENTIALS, OFFLINE, AGENT_DOWN = "expired-credentials", "offline", "agent-down"
-REQUEST_KINDS = (ERROR, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
-KINDS = (*REQUEST_KINDS, OFFLINE, AGENT_DOWN)
+THROTTLE, DENIED = "throttle", "denied"
+NO_CAPACITY, SLOW_BOOT, QUOTA = "no-capacity", "slow-boot", "quota"
+REQUEST_KINDS = (ERROR, THROTTLE, DENIED, LATENCY, CUT, LOST_ANSWER, HALF_ANSWER, TIMEOUT, EXPIRED_CREDENTIALS)
+LAUNCH_KINDS = (NO_CAPACITY, SLOW_BOOT)
+"""What happens to launches."""
+KINDS = (*REQUEST_KINDS, OFFLINE, AGENT_DOWN, *LAUNCH_KINDS, QUOTA)
 ANY = "*"
 SERVICES = (ANY, *VOUCHED_FOR)
 MACHINE, CLIENT = "machine", "client"
@@ -71,6 +75,15 @@ class FaultRule:
     """Hits after which the fault ends."""
     for_s: float | None = None
     """Seconds after which it ends."""
+    instance_type: str | None = None
+    """Glob for the types whose launches are hit."""
+    zone: str | None = None
+    market: str | None = None
+    """``spot`` or ``on-demand``."""
+    late: bool = False
+    """No capacity shows only after the launch: ``pending``, then ``terminated``."""
+    value: float | None = None
+    """Of a quota whose `code` this is: vCPUs."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FaultRule:
@@ -86,12 +99,14 @@ class FaultRule:
             raise InvalidFaultError(f"a fault has no {', '.join(unknown)}")
         if values.get("kind") not in KINDS:
             raise InvalidFaultError(f"the kind is one of {', '.join(KINDS)}, not {values.get('kind')!r}")
-        for name in ("service", "operation", "key", "origin", "machine", "code"):
+        for name in ("service", "operation", "key", "origin", "machine", "code", "instance_type", "zone", "market"):
             if values.get(name) is not None and not isinstance(values[name], str):
                 raise InvalidFaultError(f"{name} is a text, not {values[name]!r}")
         rule = cls(**values)
         rule._check_numbers()
         rule._check_place()
+        rule._check_kind()
+        rule._check_launch()
         return rule
 
     def _check_numbers(self) -> None:
@@ -101,6 +116,7 @@ class FaultRule:
             ("rate", self.rate, 0, 1, float),
             ("count", self.count, 1, 10**9, int),
             ("for", self.for_s, 0, 10**9, float),
+            ("value", self.value, 0, 10**9, float),
         )
         for name, value, least, most, kind in limits:
             number = isinstance(value, int | kind) and not isinstance(value, bool)
@@ -108,9 +124,9 @@ class FaultRule:
                 raise InvalidFaultError(f"{name} is a number from {least} to {most}, not {value!r}")
         if self.rate == 0:
             raise InvalidFaultError("rate is above 0: a fault that hits nothing is none")
-        if self.kind == LATENCY and not self.latency_s:
-            raise InvalidFaultError("latency needs a time")
-        if self.kind != ERROR and (self.status is not None or self.code is not None):
+        if self.kind in (LATENCY, SLOW_BOOT) and not self.latency_s:
+            raise InvalidFaultError(f"{self.kind} needs a time: latency")
+        if self.kind not in (ERROR, QUOTA) and (self.status is not None or self.code is not None):
             raise InvalidFaultError(f"status and code belong to {ERROR}, not to {self.kind}")
         if self.status is not None and self.code is None and self.status not in STATUSES_WITH_A_CODE:
             raise InvalidFaultError(f"status {self.status} needs a code: services answer it with many")
@@ -129,6 +145,10 @@ class FaultRule:
                 raise InvalidFaultError("an operation needs its service")
             if self.operation not in operation_names(self.service):
                 raise InvalidFaultError(f"{self.service} has no operation {self.operation!r}")
+
+    def _check_kind(self) -> None:
+        if self.kind == DENIED and self.service == ANY:
+            raise InvalidFaultError("say which service denies; its operation can be named, too")
         everything = (self.service, self.operation, self.key) == (ANY, None, None)
         if self.kind == OFFLINE:
             if not everything:
@@ -138,9 +158,37 @@ class FaultRule:
         if self.kind == AGENT_DOWN and not (everything and self.machine):
             raise InvalidFaultError("an agent is down on one machine, and that is all to say")
 
+    def _check_launch(self) -> None:
+        outside = self.kind in (*LAUNCH_KINDS, QUOTA)
+        requests = (self.service, self.operation, self.key, self.origin, self.machine)
+        if outside and requests != (ANY, None, None, None, None):
+            raise InvalidFaultError(f"{self.kind} hits launches: no service, operation, key, caller or machine")
+        if self.kind not in LAUNCH_KINDS and (self.instance_type, self.zone, self.market) != (None, None, None):
+            raise InvalidFaultError(f"type, zone and market belong to {' and '.join(LAUNCH_KINDS)}")
+        if self.market not in (None, "spot", "on-demand"):
+            raise InvalidFaultError(f"the market is spot or on-demand, not {self.market!r}")
+        if not isinstance(self.late, bool) or (self.late and self.kind != NO_CAPACITY):
+            raise InvalidFaultError(f"late belongs to {NO_CAPACITY}")
+        if (self.kind == QUOTA) != (self.value is not None):
+            raise InvalidFaultError("a quota has a code and a value, and nothing else has a value")
+        if self.kind == QUOTA and self.code is None:
+            raise InvalidFaultError("a quota needs its code")
+
+    def covers_launch(self, instance_type: str, zone: str, market: str) -> bool:
+        """Whether the rule is about launches of a type in a zone and market."""
+        return (
+            (self.instance_type is None or fnmatch.fnmatchcase(instance_type, self.instance_type))
+            and self.zone in (None, zone)
+            and self.market in (None, market)
+        )
+
     def covers(self, call: ServiceCall, caller: Caller) -> bool:
         """Whether a request is of the sort that the rule is about."""
-        if self.kind == AGENT_DOWN or self.service not in (ANY, call.service) or not self.covers_caller(caller):
+        if (
+            self.kind in (AGENT_DOWN, *LAUNCH_KINDS, QUOTA)
+            or self.service not in (ANY, call.service)
+            or not self.covers_caller(caller)
+        ):
             return False
         if self.kind == HALF_ANSWER and call.service == "s3" and call.method != "GET":
             return False  # no other answer of S3 is worth cutting: most are empty
@@ -274,6 +322,25 @@ class Faults:
             self._drop_ended()
             offline = [one for one in self.active if one.rule.kind == OFFLINE]
             hit = any(one.rule.covers_caller(Caller(machine)) and one.takes() for one in offline)
+            self._drop_ended()
+        return hit
+
+    def rules(self, kind: str) -> list[FaultRule]:
+        """Give the rules of one kind that are in force, first added first."""
+        if not self.active:
+            return []
+        with self._lock:
+            self._drop_ended()
+            return [one.rule for one in self.active if one.rule.kind == kind]
+
+    def take(self, kind: str, covers: Callable[[FaultRule], bool]) -> FaultRule | None:
+        """Give the first rule of a kind that covers something and hits it."""
+        if not self.active:
+            return None
+        with self._lock:
+            self._drop_ended()
+            hits = (one.rule for one in self.active if one.rule.kind == kind and covers(one.rule) and one.takes())
+            hit = next(hits, None)
             self._drop_ended()
         return hit
 

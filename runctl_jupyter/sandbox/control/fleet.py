@@ -184,10 +184,11 @@ class Fleet:
 
     def _end(self, machine: Machine) -> None:
         """Give volumes and network interfaces of a machine back to moto, and close its Spot request."""
+        by_aws = str(machine.instance.state_reason.code).startswith("Server.")
         machine.instance.terminate()
         request = spot_request(machine.instance)
         if request is not None:
-            request.close(spot.BY_USER)
+            request.close(spot.NO_CAPACITY if by_aws else spot.BY_USER)
 
     def _save(self, machine: Machine) -> None:
         instance, launch = machine.instance, self._launches[machine.id]

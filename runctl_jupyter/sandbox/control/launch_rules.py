@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +20,8 @@ Request = Mapping[str, Any]
 
 USER_DATA_BYTES = 16 * 1024
 TAGS_PER_RESOURCE = 50
+LEAST_SPOT_PRICE = 0.001
+"""Dollars per hour (EC2 API reference, SpotMarketOptions)."""
 TAG_RESOURCE_TYPES = ("instance", "volume", "network-interface", "spot-instances-request")
 
 
@@ -29,6 +33,20 @@ def refuse(code: str, message: str) -> EC2ClientError:
 def invalid_value(message: str) -> EC2ClientError:
     """Make an ``InvalidParameterValue``."""
     return refuse("InvalidParameterValue", message)
+
+
+def token_mismatch() -> EC2ClientError:
+    """Make the error of a client token that comes again with other parameters."""
+    return refuse(
+        "IdempotentParameterMismatch",
+        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+    )
+
+
+def request_digest(request: Request) -> str:
+    """Digest of what a client token stands for."""
+    relevant = {name: value for name, value in request.items() if name not in ("ClientToken", "DryRun", "Action")}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def check_counts(request: Request) -> None:
@@ -98,12 +116,12 @@ def tags_of(request: Request) -> dict[str, dict[str, str]]:
     }
 
 
-def check_tags(request: Request, *, spot: bool) -> None:
-    """Refuse tag specifications that EC2 refuses."""
+def check_tags(request: Request, *, spot: bool, kinds: Sequence[str] = TAG_RESOURCE_TYPES) -> None:
+    """Refuse tag specifications that EC2 refuses; `kinds` are the resource types that can be tagged here."""
     seen: set[str] = set()
     for specification in request.get("TagSpecifications") or []:
         kind = specification.get("ResourceType", "")
-        if kind not in TAG_RESOURCE_TYPES:
+        if kind not in kinds:
             raise invalid_value(f"'{kind}' is not a valid taggable resource type for this operation.")
         if kind in seen:
             raise invalid_value(f"Tag specification resource type '{kind}' is specified more than once.")
@@ -131,6 +149,12 @@ def _check_tag_list(tags: Sequence[Mapping[str, str]]) -> None:
         raise refuse("TagLimitExceeded", f"The maximum number of Tags for a resource is {TAGS_PER_RESOURCE}.")
 
 
+def check_max_price(price: str | None) -> None:
+    """Refuse what is no price; EC2 wants more than a tenth of a cent per hour."""
+    if price is not None and not (re.fullmatch(r"\d*\.?\d+", str(price)) and float(price) >= LEAST_SPOT_PRICE):
+        raise invalid_value(f"Invalid value '{price}' for maxPrice. It must be at least {LEAST_SPOT_PRICE}.")
+
+
 def check_spot(request: Request) -> Mapping[str, Any] | None:
     """Give the spot options of a spot request, or None for on-demand; refuses what cannot be."""
     market = request.get("InstanceMarketOptions") or {}
@@ -152,9 +176,7 @@ def check_spot(request: Request) -> Mapping[str, Any] | None:
             "InvalidParameterCombination",
             f"Instance interruption behavior '{behaviour}' is not supported for one-time Spot requests",
         )
-    price = options.get("MaxPrice")
-    if price is not None and not re.fullmatch(r"\d+(\.\d+)?", str(price)):
-        raise invalid_value(f"Invalid value '{price}' for maxPrice.")
+    check_max_price(options.get("MaxPrice"))
     if options.get("ValidUntil") is not None:
         raise refuse("InvalidParameterCombination", "ValidUntil is supported only for persistent Spot requests")
     return options

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from runctl_jupyter.sandbox.control.settings import Settings
@@ -45,8 +46,23 @@ GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated 
 SPOT_TERMINATION = Reason(
     "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
 )
+NO_CAPACITY_AT_LAUNCH = Reason(
+    "Server.InsufficientInstanceCapacity",
+    "Insufficient capacity to launch instance",
+    "Server.InsufficientInstanceCapacity",
+)
 POWER_LOSS = Reason("Server.InternalError", "The host of the instance lost power", "Server.InternalError")
 SANDBOX_RESTART = Reason("Server.ScheduledStop", "The sandbox ended while the instance ran", "Server.ScheduledStop")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How a boot goes."""
+
+    delay_s: float = 0.0
+    """So much longer ``pending``."""
+    failure: Reason | None = None
+    """Why it ends in ``terminated`` instead of ``running``."""
 
 
 @dataclass
@@ -137,10 +153,10 @@ class Machines:
                 del self._machines[instance_id]
         return gone
 
-    def boot(self, machine: Machine) -> None:
+    def boot(self, machine: Machine, fate: Fate | None = None) -> None:
         """Go to ``pending`` and then, when the host is up, to ``running``."""
         self._set_state(machine, "pending", Reason())
-        self._in_background(self._boot, machine)
+        self._in_background(partial(self._boot, fate or Fate()), machine)
 
     def stop(self, machine: Machine, reason: Reason) -> None:
         """Go to ``stopping`` and, when every process is gone, to ``stopped``. The disk stays."""
@@ -198,18 +214,29 @@ class Machines:
                 log.exception("%s failed in state %s", machine.id, machine.state)
                 self._end(machine, Reason("Server.InternalError", f"Internal error on launch: {error}"))
 
-    def _boot(self, machine: Machine) -> None:
+    def _boot(self, fate: Fate, machine: Machine) -> None:
         if machine.state != "pending":
             return
-        started = time.monotonic()
-        machine.host.boot()
-        self._closing.wait(max(0.0, self._settings.pending_s - (time.monotonic() - started)))
+        started, least = time.monotonic(), self._settings.pending_s + fate.delay_s
+        if fate.failure is None:
+            machine.host.boot()
+        self._closing.wait(max(0.0, least - (time.monotonic() - started)))
+        if fate.failure is not None:
+            self._fail(machine, fate.failure)
+            return
         with self._lock:
             if machine.state == "pending":
                 machine.running_since = time.monotonic()
                 self._set_state(machine, "running", Reason())
         if not machine.host.alive:  # powered itself off before EC2 said "running"
             self.guest_shutdown(machine.id)
+
+    def _fail(self, machine: Machine, failure: Reason) -> None:
+        with self._lock:
+            if machine.state != "pending":
+                return  # somebody was faster and terminated it
+            self._set_state(machine, "shutting-down", failure)
+        self._terminate(machine)
 
     def _stop(self, machine: Machine) -> None:
         started = time.monotonic()

@@ -27,15 +27,35 @@ class Permission:
     """Condition keys in lower case, as IAM ignores their case."""
 
 
-def allows(documents: Iterable[Document], permission: Permission) -> bool:
-    """Whether the policies together permit it."""
-    effects = {
-        statement["Effect"]
+@dataclass(frozen=True)
+class Decision:
+    """What the policies say about a permission."""
+
+    allowed: bool
+    denying: Sequence[Document] = ()
+    """The statements that deny it explicitly."""
+
+    @property
+    def explicit_deny(self) -> bool:
+        """Whether a statement denies it, so that no other can allow it."""
+        return bool(self.denying)
+
+
+def decide(documents: Iterable[Document], permission: Permission) -> Decision:
+    """Whether the policies together permit it, and what forbids it."""
+    found = [
+        statement
         for document in documents
         for statement in _as_list(document["Statement"])
         if _applies(statement, permission)
-    }
-    return "Allow" in effects and "Deny" not in effects
+    ]
+    denying = [statement for statement in found if statement["Effect"] == "Deny"]
+    return Decision(bool(found) and not denying, denying)
+
+
+def allows(documents: Iterable[Document], permission: Permission) -> bool:
+    """Whether the policies together permit it."""
+    return decide(documents, permission).allowed
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -105,15 +106,40 @@ _SIGNATURE_ERRORS = {
 }  # fmt: skip
 
 
-def denied(principal_arn: str, action: str, resource: str, protocol: str) -> ServiceError:
-    """Say that no policy allows an action."""
+def denied(
+    principal_arn: str, action: str, resource: str, protocol: str, *, explicit: bool = False, encoded: str | None = None
+) -> ServiceError:
+    """Say that no policy allows an action, or that one denies it.
+
+    Parameters
+    ----------
+    encoded
+        What ``sts:DecodeAuthorizationMessage`` decodes; only EC2 gives it.
+    """
     on = "" if resource == "*" else f" on resource: {resource}"
     who = f"User: {principal_arn} is not authorized to perform: {action}{on}"
-    message = f"{who} because no identity-based policy allows the {action} action"
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if explicit
+        else f"because no identity-based policy allows the {action} action"
+    )
+    message = f"{who} {why}"
     if protocol == "ec2":
+        blob = "" if encoded is None else f". Encoded authorization failure message: {encoded}"
         return ServiceError(
-            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}", 403
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}{blob}", 403
         )
     if protocol == "json":
         return ServiceError("AccessDeniedException", message, 400)
     return ServiceError("AccessDenied", message, 403)
+
+
+def render_result(operation: str, result: Mapping[str, str], namespace: str) -> Response:
+    """Write the result of an operation of a query service whose members are texts."""
+    members = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in result.items())
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<{operation}Response xmlns="{namespace}">'
+        f"<{operation}Result>{members}</{operation}Result><ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId>"
+        f"</ResponseMetadata></{operation}Response>"
+    ).encode()
+    return 200, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))], body

@@ -15,7 +15,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
 from runctl_jupyter.orchestration.model import LaunchPlan
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.targets.base import Place
-from runctl_jupyter.run_record import AttemptKeys, Cause, JobSpec, JobState, Status, now, to_iso
+from runctl_jupyter.run_record import AttemptKeys, Cause, JobSpec, JobState, MachineAsked, Status, now, to_iso
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Machine:
     keeper_gone: bool = False
     kept: bool = False
 
-    def check(self, on: str | None, instance_type: str | None) -> Place:
+    def check(self, on: str | None, asked: MachineAsked) -> Place:
         raise AssertionError
 
     def plan(self, place: Place, name: str, ttl_s: float | None) -> LaunchPlan | None:

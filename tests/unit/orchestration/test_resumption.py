@@ -14,7 +14,7 @@ from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
 from runctl_jupyter.orchestration.jobs.resumption import resume_point
 from runctl_jupyter.orchestration.jobs.submit import Submitter
-from runctl_jupyter.orchestration.targets.base import Place
+from runctl_jupyter.orchestration.targets.base import Place, Started
 from runctl_jupyter.run_record import (
     AttemptKeys,
     AttemptPlan,
@@ -25,6 +25,8 @@ from runctl_jupyter.run_record import (
     JobState,
     LatestCheckpoint,
     Limits,
+    MachineAsked,
+    MachineOffer,
     NotFound,
     ResumeFrom,
     Status,
@@ -42,20 +44,28 @@ class Machines:
     gone: set[str] = field(default_factory=set)
     started: list[tuple[str, int, Place, JobSpec]] = field(default_factory=list)
 
-    def check(self, on: str | None, instance_type: str | None) -> Place:
+    def check(self, on: str | None, asked: MachineAsked) -> Place:
         if on in self.gone:
             raise InstanceNotReady(f"{on} is terminated and cannot run a job.", "Launch a new one.")
         if on is not None:
             return Place(on, "m5.large", "us-east-1", 0.096)
-        price = None if instance_type == "new.type" else 0.096
-        return Place(None, instance_type or "m5.large", "us-east-1", price, own_machine=True)
+        offers = [MachineOffer(kind, None, asked.spot, None if kind == "new.type" else 0.096) for kind in _types(asked)]
+        first = offers[0]
+        return Place(
+            None, first.instance_type, "us-east-1", first.price_per_hour,
+            own_machine=True, spot=asked.spot, asked=asked, offers=offers,
+        )  # fmt: skip
 
-    def start(self, spec: JobSpec, attempt: int, place: Place) -> str | None:
+    def start(self, spec: JobSpec, attempt: int, place: Place) -> Started | None:
         self.started.append((spec.id, attempt, place, spec))
-        return place.instance_id or "i-new"
+        return Started(place.instance_id or "i-new", None if place.instance_id else place.offers[-1])
 
     def verdict(self, job_id: str, status: Status) -> None:
         return None
+
+
+def _types(asked: MachineAsked) -> list[str]:
+    return asked.instance_types or ["m5.large"]
 
 
 class World:

@@ -1,0 +1,198 @@
+"""From pools to a machine: the next zone, then the next type, then on-demand where that is allowed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
+
+from runctl_jupyter.orchestration.aws.failures import CAPACITY, QUOTA, masked, translated
+from runctl_jupyter.orchestration.errors import CapacityUnavailable, LaunchRefused, PermissionDenied, Tried
+from runctl_jupyter.orchestration.waiting import wait_until
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.aws.ec2 import Ec2
+    from runctl_jupyter.orchestration.aws.launches import Answer, Launches, Refusal
+    from runctl_jupyter.orchestration.instances.pools import Pool
+    from runctl_jupyter.orchestration.instances.requests import Blueprint
+
+_log = logging.getLogger(__name__)
+
+_PROFILE_S = 120.0
+"""A profile that has just been made is unknown to EC2 for some seconds, at worst for minutes (IAM User Guide,
+"Changes that I make are not always immediately visible")."""
+_PENDING_S = 60.0
+_DIED_FOR_CAPACITY = "Server.InsufficientInstanceCapacity"
+_OUR_ENDS = ("Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown", "User initiated")
+
+
+@dataclass(frozen=True)
+class Got:
+    """A machine, and the pool it came from."""
+
+    described: Any
+    pool: Pool
+
+
+class Failover:
+    """One launch.
+
+    Parameters
+    ----------
+    settles
+        Whether to stay until the machine has left ``pending``: until then it may still die for want of capacity.
+    new_profile
+        Whether the instance profile may be so new that EC2 does not know it yet.
+    """
+
+    def __init__(
+        self, ec2: Ec2, launches: Launches, blueprint: Blueprint, *, settles: bool, new_profile: Callable[[], bool]
+    ) -> None:
+        self._ec2, self._launches, self._blueprint = ec2, launches, blueprint
+        self._settles, self._new_profile = settles, new_profile
+        self._tried: list[Tried] = []
+        self._number = 0
+
+    def run(self, markets: Sequence[Sequence[Pool]]) -> Got:
+        """Return a machine out of the first of `markets` that has one.
+
+        Raises
+        ------
+        CapacityUnavailable
+            None has; it says what was tried.
+        LaunchRefused, PermissionDenied, CredentialsMissing, AwsRefused
+            AWS refuses for a reason that another pool would not change.
+        """
+        over_quota: Refusal | None = None
+        for pools in markets:
+            with ExitStack() as stack:
+                ask = self._asker(pools, stack)
+                found = self._in_market(pools, ask)
+            if isinstance(found, Got):
+                return found
+            # Spot and on-demand have quotas of their own: the other market may have room.
+            over_quota = found or over_quota
+        if over_quota is not None and all(tried.code == over_quota.code for tried in self._tried):
+            raise translated(over_quota.error, "launch a machine") from over_quota.error
+        raise CapacityUnavailable(self._tried, could_fall_back=all(pool.spot for pools in markets for pool in pools))
+
+    def _asker(self, pools: Sequence[Pool], stack: ExitStack) -> Callable[[Sequence[Pool]], Answer]:
+        """Return what asks for a machine out of some of `pools`: a fleet, or one launch after the other."""
+        blueprint, spot = self._blueprint, pools[0].spot
+        name = f"runctl-{blueprint.wish.token('template', spot, self._number)}"
+        try:
+            template = stack.enter_context(
+                self._launches.template(name, blueprint.template_data(spot=spot), blueprint.wish.tags())
+            )
+        except PermissionDenied as error:
+            _log.info("no launch template, so each zone is asked by itself: %s", error.what)
+            return self._one_by_one
+
+        def fleet(left: Sequence[Pool]) -> Answer:
+            answer = self._launches.fleet(blueprint.fleet(template, left, self._number))
+            refused = answer.refusals[0] if answer.refusals and answer.instance_id is None else None
+            if refused is not None and refused.error.operation_name == "CreateFleet" and _is_denied(refused):
+                _log.info("no fleet, so each zone is asked by itself: %s", refused.code)
+                return self._one_by_one(left)
+            return answer
+
+        return fleet
+
+    def _one_by_one(self, left: Sequence[Pool]) -> Answer:
+        return self._launches.run(self._blueprint.single(left[0], self._number))
+
+    def _in_market(self, pools: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Got | Refusal | None:
+        """Return a machine; why there can be none whatever the pool (the quota); None where there is no capacity."""
+        left = list(pools)
+        while left:
+            answer = self._asked_with_patience(left, ask)
+            out = [pool for refusal in answer.refusals for pool in left if _is_about(refusal, pool)]
+            if answer.instance_id is not None:
+                got = self._settled(answer.instance_id, left)
+                if isinstance(got, Got):
+                    return got
+                out = [got]
+            else:
+                final = self._judge(answer.refusals, left)
+                if final is not None:
+                    return final
+            if not out:
+                break
+            left = [pool for pool in left if pool not in out]
+        return None
+
+    def _asked_with_patience(self, left: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Answer:
+        """Ask, again while EC2 does not know a profile that is new; each time with another token."""
+
+        def once() -> Answer:
+            self._number += 1
+            return ask(left)
+
+        def unknown_profile(answer: Answer) -> bool:
+            unknown = any("Invalid IAM Instance Profile" in refusal.message for refusal in answer.refusals)
+            return answer.instance_id is None and unknown and self._new_profile()
+
+        tries = Retrying(
+            retry=retry_if_result(unknown_profile),
+            wait=wait_exponential(multiplier=0.5, max=10),
+            stop=stop_after_delay(_PROFILE_S),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        return tries(once)
+
+    def _judge(self, refusals: Sequence[Refusal], left: Sequence[Pool]) -> Refusal | None:
+        """Note refusals for want of capacity; return one for the quota; raise what no other pool would change."""
+        for refusal in refusals:
+            for pool in left:
+                if _is_about(refusal, pool):
+                    self._tried.append(_tried(pool, refusal.code, refusal.message))
+        fatal = next((each for each in refusals if each.code not in CAPACITY | QUOTA), None)
+        if fatal is not None:
+            raise translated(fatal.error, "launch a machine") from fatal.error
+        return next((each for each in refusals if each.code in QUOTA), None)
+
+    def _settled(self, instance_id: str, left: Sequence[Pool]) -> Got | Pool:
+        """Return the machine; the pool it came from when it has died for want of capacity."""
+        described: Any = self._ec2.new(instance_id)
+        if self._settles:
+            described = wait_until(
+                lambda: self._ec2.describe_one(instance_id),
+                lambda seen: seen["State"]["Name"] != "pending",
+                timeout=_PENDING_S,
+                what=f"Instance {instance_id} is pending for more than {_PENDING_S:.0f} s.",
+                to_resolve=f"It may still come: runctl wait {instance_id}",
+                else_last=True,
+            )
+        pool = _pool_of(described, left)
+        reason = described.get("StateReason", {})
+        if described["State"]["Name"] not in ("shutting-down", "terminated") or reason.get("Code") in _OUR_ENDS:
+            return Got(described, pool)
+        code, message = str(reason.get("Code", "Unknown")), str(reason.get("Message", ""))
+        if code != _DIED_FOR_CAPACITY:
+            raise LaunchRefused(
+                f"EC2 has ended {instance_id} before it began [{code}]: {masked(message).rstrip('.')}.",
+                "A disk's key, a snapshot or a quota of disks may be the cause; see the reason, then try again.",
+            )
+        self._tried.append(_tried(pool, code, message))
+        return pool
+
+
+def _is_denied(refusal: Refusal) -> bool:
+    return isinstance(translated(refusal.error, "launch"), PermissionDenied)
+
+
+def _is_about(refusal: Refusal, pool: Pool) -> bool:
+    return refusal.instance_type in (pool.instance_type, None) and refusal.subnet_id in (pool.subnet_id, None)
+
+
+def _tried(pool: Pool, code: str, message: str) -> Tried:
+    return Tried(pool.instance_type, pool.zone, pool.spot, code, masked(message))
+
+
+def _pool_of(described: Any, pools: Sequence[Pool]) -> Pool:
+    kind, zone = described["InstanceType"], described.get("Placement", {}).get("AvailabilityZone")
+    return next((pool for pool in pools if (pool.instance_type, pool.zone) == (kind, zone)), pools[0])

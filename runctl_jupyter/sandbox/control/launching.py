@@ -1,0 +1,305 @@
+"""One launch: a request that is checked, placed in a zone that has room for it, and made into machines."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.iam.exceptions import NotFoundException
+from moto.iam.models import iam_backends
+
+from runctl_jupyter.sandbox.control import launch_rules as rules
+from runctl_jupyter.sandbox.control.account import AccountInventory
+from runctl_jupyter.sandbox.control.acting import demand
+from runctl_jupyter.sandbox.control.capacity import no_capacity
+from runctl_jupyter.sandbox.control.ec2_permissions import launch_permissions, wish_of_request
+from runctl_jupyter.sandbox.control.fleet import Launch, add_spot_request
+from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
+from runctl_jupyter.sandbox.control.launch_templates import find_template, merge_template, template_tags
+from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
+from runctl_jupyter.sandbox.control.spot_prices import spot_price
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that EC2 would accept, capacity and quota aside."""
+
+    request: Mapping[str, Any]
+    image: Any
+    devices: list[dict[str, Any]]
+    profile_arn: str | None
+    spot: Mapping[str, Any] | None
+    """Spot options; None for on-demand."""
+    user_data: str | None
+    """As it came, in base64."""
+    tags: Mapping[str, Mapping[str, str]]
+
+    @property
+    def instance_type(self) -> str:
+        """Instance type."""
+        return str(self.request["InstanceType"])
+
+    @property
+    def market(self) -> str:
+        """``spot`` or ``on-demand``."""
+        return "on-demand" if self.spot is None else "spot"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a launch says about where it comes from."""
+
+    digest: str
+    client_token: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """AWS's own tags (``aws:…``) of the instances."""
+
+
+class LaunchActions(EC2BaseResponse):  # type: ignore[misc]
+    """RunInstances."""
+
+    inventory: AccountInventory
+
+    def run_instances(self) -> ActionResult:
+        """RunInstances: validated, idempotent by ClientToken, real machines."""
+        require_machines_here(self.ec2_backend)
+        request = copy.deepcopy(dict(self.params))
+        origin = Origin(rules.request_digest(request), request.get("ClientToken"))
+        if named := request.get("LaunchTemplate"):
+            template, version = find_template(self.ec2_backend, named)
+            request = merge_template(version.data, request)
+            demand(launch_permissions(wish_of_request(request), self.inventory))
+            origin = Origin(origin.digest, origin.client_token, template_tags(template, version))
+        self.error_on_dryrun()
+        with self.ec2_backend.fleet.launch_lock:
+            earlier = self._launched_before(origin)
+            return ActionResult(earlier if earlier is not None else launch(self.ec2_backend, request, origin))
+
+    def _launched_before(self, origin: Origin) -> Any:
+        """Give the reservation that the same token made; refuses a token whose parameters changed."""
+        token = origin.client_token
+        known = self.ec2_backend.fleet.launched_with(token) if token else []
+        if not known:
+            return None
+        machine, earlier = known[0]
+        if earlier.digest != origin.digest:
+            raise rules.token_mismatch()
+        return self.ec2_backend.reservations[machine.instance.reservation_id]
+
+
+def require_machines_here(backend: Any) -> None:
+    """Refuse to launch in a region in which the sandbox has no machines."""
+    if backend.region_name != REGION:
+        raise refuse(
+            "UnsupportedOperation",
+            f"The sandbox has machines only in {REGION}, not in {backend.region_name}. Launch there.",
+        )
+
+
+def launch(backend: Any, request: dict[str, Any], origin: Origin) -> Any:
+    """Launch `MinCount` to `MaxCount` instances; gives their reservation. Call it with the fleet's launch lock.
+
+    Raises
+    ------
+    EC2ClientError, ServiceError
+        EC2 refuses; nothing was launched.
+    """
+    rules.check_counts(request)
+    checked = check(backend, request)
+    _, subnet_id = _place(backend, checked)
+    count = _count_within_limit(backend, checked)
+    return _make(backend, checked, origin, subnet_id, count)
+
+
+def check(backend: Any, request: dict[str, Any]) -> Checked:
+    """Refuse what EC2 refuses in a request."""
+    if "ImageId" not in request:
+        raise refuse("MissingParameter", "The request must contain the parameter ImageId")
+    rules.check_combinations(request)
+    spot = rules.check_spot(request)
+    rules.check_tags(request, spot=spot is not None)
+    rules.check_metadata_options(request)
+    user_data = rules.check_user_data(request)
+    image = backend.image(request["ImageId"])
+    _check_type(request.setdefault("InstanceType", "m1.small"), image)
+    return Checked(
+        request=request,
+        image=image,
+        devices=rules.block_devices(request, image),
+        profile_arn=_profile_arn(request),
+        spot=spot,
+        user_data=request["UserData"] if user_data is not None else None,
+        tags=rules.tags_of(request),
+    )
+
+
+def offered_zones(instance_type: str) -> set[str]:
+    """Zones in which a type can be had at all."""
+    offers = INSTANCE_TYPE_OFFERINGS["availability-zone"][REGION]
+    return {offer["Location"] for offer in offers if offer["InstanceType"] == instance_type}
+
+
+def zone_of(backend: Any, request: Mapping[str, Any]) -> str | None:
+    """Zone that a request asks for, by its subnet or by name."""
+    interfaces = request.get("NetworkInterfaces") or [{}]
+    asked = request.get("SubnetId") or interfaces[0].get("SubnetId")
+    if asked:
+        return str(backend.get_subnet(asked).availability_zone)
+    zone = (request.get("Placement") or {}).get("AvailabilityZone")
+    return str(zone) if zone else None
+
+
+def _place(backend: Any, checked: Checked) -> tuple[str, str]:
+    """Zone and subnet of the launch: the ones asked for, or the default subnet of a zone that has room for it."""
+    request, kind = checked.request, checked.instance_type
+    interfaces = request.get("NetworkInterfaces") or [{}]
+    asked = request.get("SubnetId") or interfaces[0].get("SubnetId")
+    zone, offered, defaults = zone_of(backend, request), offered_zones(kind), backend.get_default_subnets()
+    if zone and not asked and zone not in defaults:
+        raise invalid_value(f"Invalid availability zone: [{zone}]")
+    candidates = [zone] if zone else sorted(offered & set(defaults))
+    if not set(candidates) & offered:
+        raise refuse(
+            "Unsupported",
+            f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone}). "
+            "Please retry your request by not specifying an Availability Zone or choosing "
+            f"{', '.join(sorted(offered)) or 'another region'}.",
+        )
+    for candidate in _within_price(checked, candidates):
+        if not backend.capacity.refuses(kind, candidate, checked.market):
+            return candidate, str(asked or defaults[candidate].id)
+    raise no_capacity(kind, checked.market, zone, offered)
+
+
+def _within_price(checked: Checked, zones: Sequence[str]) -> Sequence[str]:
+    """Give the zones whose Spot price is no higher than the request says."""
+    most = (checked.spot or {}).get("MaxPrice")
+    if most is None:
+        return zones
+    prices = {zone: spot_price(checked.instance_type, zone) for zone in zones}
+    lowest = min(prices.values())
+    if float(most) < lowest:
+        raise refuse(
+            "SpotMaxPriceTooLow",
+            f"Your Spot request price of {most} is lower than the minimum required Spot request fulfillment price of "
+            f"{lowest}.",
+        )
+    return [zone for zone, price in prices.items() if price <= float(most)]
+
+
+def _count_within_limit(backend: Any, checked: Checked) -> int:
+    """Give how many are launched; the limit is that of this computer, not one of AWS's quotas."""
+    fleet, request = backend.fleet, checked.request
+    limit = fleet.settings.max_instances
+    least, most = int(request["MinCount"]), int(request["MaxCount"])
+    left = limit - len(fleet.machines.live())
+    if least > left:
+        if checked.spot is not None:
+            raise refuse("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+        raise refuse(
+            "InstanceLimitExceeded",
+            f"You have requested more instances ({least + limit - left}) than your current instance limit "
+            f"of {limit} allows for the specified instance type. Please visit "
+            "http://aws.amazon.com/contact-us/ec2-request to "
+            "request an adjustment to this limit.",
+        )
+    return int(min(most, left))
+
+
+def _make(backend: Any, checked: Checked, origin: Origin, subnet_id: str, count: int) -> Any:
+    request, tags, fleet = checked.request, checked.tags, backend.fleet
+    arguments = {
+        "image_id": checked.image.id,
+        "count": 1,
+        "user_data": None,
+        "security_group_names": request.get("SecurityGroups", []),
+        "instance_type": checked.instance_type,
+        "is_instance_type_default": False,
+        "placement": None,
+        "region_name": REGION,
+        "subnet_id": None if request.get("NetworkInterfaces") else subnet_id,
+        "key_name": request.get("KeyName"),
+        "security_group_ids": request.get("SecurityGroupIds", []),
+        "nics": request.get("NetworkInterfaces", []),
+        "associate_public_ip": False,
+        "tags": {"volume": tags.get("volume", {})},
+        "instance_initiated_shutdown_behavior": request.get("InstanceInitiatedShutdownBehavior", "stop"),
+        "disable_api_termination": request.get("DisableApiTermination", False),
+        "metadata_options": request.get("MetadataOptions", {}),
+        "block_device_mappings": checked.devices,
+        "launch_template": {},
+    }
+    launched = Launch(
+        arguments=arguments,
+        client_token=origin.client_token,
+        digest=origin.digest,
+        profile_arn=checked.profile_arn,
+        devices=checked.devices,
+        user_data=checked.user_data,
+        spot_price=(checked.spot or {}).get("MaxPrice"),
+    )
+    reservation, machines = None, []
+    for index in range(count):
+        made = EC2Backend.run_instances(backend, **copy.deepcopy(arguments))
+        instance = made.instances[0]
+        instance.ami_launch_index = index
+        if reservation is None:
+            reservation = made
+        else:
+            del backend.reservations[made.id]
+            reservation.instances.append(instance)
+        instance.reservation_id = reservation.id
+        instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
+        instance.add_tags({**tags.get("instance", {}), **origin.tags})
+        for interface in instance.nics.values():
+            interface.add_tags(dict(tags.get("network-interface", {})))
+        if checked.spot is not None:
+            request_id = f"sir-{secrets.token_hex(4)}"
+            request_tags = tags.get("spot-instances-request", {})
+            add_spot_request(backend, instance, request_id, launched.spot_price, request_tags)
+        if checked.profile_arn:
+            backend.associate_iam_instance_profile(instance.id, iam_instance_profile_arn=checked.profile_arn)
+        machines.append(fleet.create(instance, launched))
+    for machine in machines:
+        zone = machine.instance.placement.zone
+        fleet.machines.boot(machine, backend.capacity.fate(checked.instance_type, zone, checked.market))
+    return reservation
+
+
+def _check_type(name: str, image: Any) -> None:
+    if name not in INSTANCE_TYPES:
+        raise invalid_value(f"Invalid value '{name}' for InstanceType.")
+    architectures = INSTANCE_TYPES[name]["ProcessorInfo"]["SupportedArchitectures"]
+    if image.architecture not in architectures:
+        raise invalid_value(
+            f"The architecture '{','.join(architectures)}' of the specified instance type does not match the "
+            f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that "
+            "have matching architectures, and try again. You can use 'describe-instance-types' or "
+            "'describe-images' to discover the architecture of the instance type or AMI."
+        )
+
+
+def _profile_arn(request: Mapping[str, Any]) -> str | None:
+    """ARN of the instance profile asked for; refuses one that EC2 cannot use."""
+    asked = request.get("IamInstanceProfile") or {}
+    if not asked:
+        return None
+    kind = "name" if "Name" in asked else "arn"
+    value = str(asked.get("Name") or asked.get("Arn"))
+    complaint = f"Value ({value}) for parameter iamInstanceProfile.{kind} is invalid. "
+    try:
+        profile = iam_backends[ACCOUNT_ID]["aws"].get_instance_profile(value.rpartition("/")[2])
+    except NotFoundException as error:
+        words = "Name" if kind == "name" else "ARN"
+        raise invalid_value(f"{complaint}Invalid IAM Instance Profile {words}") from error
+    if not profile.roles:
+        raise invalid_value(f'{complaint}IAM Instance Profile "{profile.arn}" has no associated IAM Roles')
+    return str(profile.arn)
