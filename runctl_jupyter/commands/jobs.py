@@ -21,6 +21,7 @@ from runctl_jupyter.commands.parameters import (
 from runctl_jupyter.commands.request import Request, pass_request
 from runctl_jupyter.commands.results import Launched, LogView, Watched
 from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.instances.announcement import announcement
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -160,6 +161,7 @@ def train(
         inputs=request.variables(name for names in inputs for name in names),
         outputs=[name for names in outputs for name in names],
         run_key=run_key,
+        origin=request.origin(),
         ttl=ttl,
         timeout=timeout,
         idle_stop=idle_stop,
@@ -172,7 +174,7 @@ def train(
         return cast("LaunchPlan", job)
     launched = cast("Job", job)
     request.door.launching.append(launched)
-    return Launched(launched, wait, bind_as)
+    return Launched(launched, wait, bind_as, note=announcement(launched.spec))
 
 
 def _still_running(job: Job, prompt: str) -> str:
@@ -209,7 +211,7 @@ def resume(
         found.id, checkpoint=checkpoint, on=on, instance_type=instance_type, gpu=gpu, spot=spot, fallback=fallback
     )
     request.door.launching.append(going)
-    return Launched(going, wait)
+    return Launched(going, wait, note=announcement(going.spec))
 
 
 @click.command()

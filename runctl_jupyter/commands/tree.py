@@ -12,6 +12,7 @@ import click
 from runctl_jupyter.commands import old_names
 from runctl_jupyter.commands.account import doctor, setup
 from runctl_jupyter.commands.checkpoints import checkpoints
+from runctl_jupyter.commands.cost import cost
 from runctl_jupyter.commands.demo import demo
 from runctl_jupyter.commands.instances import create, list_instances, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
@@ -27,7 +28,8 @@ from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
     "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "panel", "sandbox", "demo", "help",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "cost", "panel",
+    "sandbox", "demo", "help",
 ]  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 for verb in (
     use, status, doctor, setup, create, list_instances, show, start, stop, terminate, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, panel, sandbox, demo, show_help,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

@@ -23,6 +23,7 @@ VALUES = (
     ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
     (_MODEL, "PruneReport"),
     (_MODEL, "SyncReport"),
+    ("runctl_jupyter.orchestration.costs.report", "CostReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

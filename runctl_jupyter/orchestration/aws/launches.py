@@ -146,7 +146,8 @@ class Launches:
             },
         }
         refusal: Any = {"Error": said}
-        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "CreateFleet"))
+        # A fleet launches as its caller would by RunInstances, with the rights for that.
+        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "RunInstances"))
 
 
 def patiently() -> Retrying:

@@ -193,7 +193,7 @@ def _no_such_gpu(text: str, asked: GpuAsked, known: Sequence[TypeFacts]) -> Inva
         near = _near(asked.name, names, key=str.upper)
         return InvalidRequest(f"There is no GPU {asked.name!r} on EC2.", f"{near}There are: {', '.join(names)}.")
     same = [GpuAsked(asked.name, asked.memory_gb, facts.accelerator_count) for facts in known if facts.accelerator]
-    counts = sorted({each.count for each in same if any(each.fits(facts) for facts in known)})
+    counts = sorted({each.count for each in same if each.count and any(each.fits(facts) for facts in known)})
     if not counts:
         most = max((facts.accelerator_memory_gib or 0.0) * _GB_PER_GIB for facts in known)
         return InvalidRequest(f"No GPU on EC2 has {asked.memory_gb:g} GB.", f"The largest has {most:.0f} GB.")

@@ -110,14 +110,15 @@ class Failover:
         left = list(pools)
         while left:
             answer = self._asked_with_patience(left, ask)
-            out = [pool for refusal in answer.refusals for pool in left if _is_about(refusal, pool)]
+            refusals = _of_tried(answer.refusals)
+            out = [pool for refusal in refusals for pool in left if _is_about(refusal, pool)]
             if answer.instance_id is not None:
                 got = self._settled(answer.instance_id, left)
                 if isinstance(got, Got):
                     return got
                 out = [got]
             else:
-                final = self._judge(answer.refusals, left)
+                final = self._judge(refusals, left)
                 if final is not None:
                     return final
             if not out:
@@ -150,7 +151,7 @@ class Failover:
             for pool in left:
                 if _is_about(refusal, pool):
                     self._tried.append(_tried(pool, refusal.code, refusal.message))
-        fatal = next((each for each in refusals if each.code not in CAPACITY | QUOTA), None)
+        fatal = next((each for each in refusals if each.code not in QUOTA and not _is_capacity(each)), None)
         if fatal is not None:
             raise translated(fatal.error, "launch a machine") from fatal.error
         return next((each for each in refusals if each.code in QUOTA), None)
@@ -179,6 +180,21 @@ class Failover:
             )
         self._tried.append(_tried(pool, code, message))
         return pool
+
+
+def _of_tried(refusals: Sequence[Refusal]) -> Sequence[Refusal]:
+    """Return the refusals of pools that a fleet has really tried.
+
+    It tries few of them and says of the others that they cannot be fulfilled, which then says nothing about them.
+    """
+    tried = [each for each in refusals if each.code != "UnfulfillableCapacity"]
+    return tried or refusals
+
+
+def _is_capacity(refusal: Refusal) -> bool:
+    # A fleet's word for what RunInstances calls Unsupported.
+    elsewhere = refusal.code == "InvalidFleetConfiguration" and "not supported in your requested" in refusal.message
+    return refusal.code in CAPACITY or elsewhere
 
 
 def _is_denied(refusal: Refusal) -> bool:

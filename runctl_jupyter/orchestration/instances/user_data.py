@@ -16,6 +16,41 @@ if ! systemd-run --unit=runctl-ttl --on-active={seconds}s shutdown -h now 2>/dev
 fi
 """
 
+_QUIET = """\
+# Upgrades in the background hold the lock of packages, and may change a GPU's driver under a run.
+if command -v apt-get >/dev/null 2>&1; then
+  for unit in apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service; do
+    systemctl --no-block disable --now "$unit" 2>/dev/null
+  done
+  systemctl --no-block stop apt-daily.service apt-daily-upgrade.service 2>/dev/null
+fi
+"""
+
+# What the agent does: aws/amazon-ssm-agent 3.3, core/app: first credentials, then its workers.
+_AGENT = """\
+# An SSM agent that has asked before its role could be used asks again after half an hour: start it anew instead.
+# It starts ssm-agent-worker when its credentials work, and not before; names of processes have 15 letters.
+agent=
+for unit in amazon-ssm-agent snap.amazon-ssm-agent.amazon-ssm-agent; do
+  if systemctl cat "$unit.service" >/dev/null 2>&1; then agent=$unit; fi
+done
+if [ -n "$agent" ]; then
+  RUNCTL_AGENT=$agent setsid sh -s <<'RUNCTL_WATCH' >/dev/null 2>&1 &
+imds="${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}/latest"
+tries=0
+while [ "$tries" -lt 15 ]; do
+  tries=$((tries + 1))
+  sleep 20
+  if pgrep -x ssm-agent-worke >/dev/null; then break; fi
+  token=$(curl -sf -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$imds/api/token") || continue
+  if curl -sf -m 5 -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/iam/security-credentials/" >/dev/null; then
+    systemctl restart "$RUNCTL_AGENT"
+  fi
+done
+RUNCTL_WATCH
+fi
+"""
+
 _IDLE = """\
 # Nothing of this needs the network: the program that watches is here.
 idle="${{RUNCTL_ROOT:-/var/lib/runctl}}/idle"
@@ -114,7 +149,7 @@ def user_data(ttl_s: float, bootstrap: str | None = None, idle_stop_s: float | N
     bootstrap
         Shell script that starts the job's runner; None for a machine that waits for work.
     """
-    text = "#!/bin/sh\n" + limits(ttl_s, idle_stop_s)
+    text = "#!/bin/sh\n" + limits(ttl_s, idle_stop_s) + _QUIET + _AGENT
     if bootstrap is not None:
         text += _JOB.format(bootstrap=bootstrap)
     return text

@@ -35,6 +35,7 @@ from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
@@ -116,6 +117,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     fleet = Fleet(settings, factory, store, account, url, faults.unplugged)
     inventory = AccountInventory(account)
     SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
+    SandboxEC2Backend.quotas = quotas = Quotas(faults, fleet.machines.counted)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
     SandboxSSMResponse.commands = Commands(
@@ -128,8 +130,9 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     services = DomainDispatcherApplication(create_backend_app)
     control = ControlApi(fleet, faults, account, token)
     application = Application(
-        services, control, account, inventory, objects, faults, fleet.caller_of, own={"pricing": price_list.answer}
-    )
+        services, control, account, inventory, objects, faults, fleet.caller_of,
+        own={"pricing": price_list.answer, "servicequotas": quotas.answer},
+    )  # fmt: skip
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),

@@ -19,10 +19,18 @@ from runctl_jupyter.sandbox.connection import CONTROL_TOKEN_HEADER
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.account import Account
 from runctl_jupyter.sandbox.control.application import CONTROL_PREFIX, headers_of, raw_path_and_query
-from runctl_jupyter.sandbox.control.faults import AGENT_DOWN, EXPIRED_CREDENTIALS, FaultRule, Faults, InvalidFaultError
+from runctl_jupyter.sandbox.control.faults import (
+    AGENT_DOWN,
+    EXPIRED_CREDENTIALS,
+    QUOTA,
+    FaultRule,
+    Faults,
+    InvalidFaultError,
+)
 from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
 from runctl_jupyter.sandbox.control.machines import POWER_LOSS, SPOT_TERMINATION, Machine
 from runctl_jupyter.sandbox.control.protocol_errors import Response
+from runctl_jupyter.sandbox.control.quotas import known_quota
 from runctl_jupyter.sandbox.hosts.base import HostError
 
 log = logging.getLogger(__name__)
@@ -124,6 +132,8 @@ class ControlApi:
             rule = FaultRule.from_dict(document)
         except ValueError as error:  # which an InvalidFaultError is, too
             raise ControlError(400, str(error)) from error
+        if rule.kind == QUOTA and not known_quota(str(rule.code)):
+            raise ControlError(400, f"there is no quota {rule.code}; an example is L-DB2E81BA")
         if rule.machine is not None:
             rule = replace(rule, machine=self._machine(rule.machine).id)
         fault = self._faults.add(rule)

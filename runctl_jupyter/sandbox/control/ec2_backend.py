@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from moto.ec2.models import EC2Backend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from runctl_jupyter.sandbox.control import spot
@@ -17,7 +17,9 @@ from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
+from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.settings import REGION
+from runctl_jupyter.sandbox.control.volumes import VolumesBackend
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _IMAGE_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -53,15 +55,16 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
 def _pool(machine: Machine) -> tuple[str, str, str]:
     """Type, zone and market of an instance."""
     instance = machine.instance
-    return str(instance.instance_type), str(instance.placement.zone), str(instance.lifecycle or "on-demand")
+    return str(instance.instance_type), str(instance.placement.zone), machine.market
 
 
-class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
+class SandboxEC2Backend(VolumesBackend):
     """EC2 of one region. moto makes it at the first request; `fleet` is set before that."""
 
     __module__ = "moto.ec2.models"  # moto derives the service and its URLs from the module's name
     fleet: ClassVar[Fleet]
     capacity: ClassVar[Capacity]
+    quotas: ClassVar[Quotas]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.template_tokens: dict[str, tuple[str, str]] = {}
@@ -119,6 +122,8 @@ class SandboxEC2Backend(EC2Backend):  # type: ignore[misc]
                 )
         before = [(machine, machine.state) for machine in machines]
         pools = {machine.id: _pool(machine) for machine, state in before if state == "stopped"}
+        for (kind, market), count in Counter((kind, market) for kind, _, market in pools.values()).items():
+            self.quotas.check(kind, market, count)
         if any(self.capacity.refuses(*pool) for pool in pools.values()):
             raise ServiceError(CAPACITY_CODE, "Insufficient capacity.", 500)
         for machine, _ in before:

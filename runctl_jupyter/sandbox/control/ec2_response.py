@@ -14,9 +14,10 @@ from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import LaunchTemplateActions
 from runctl_jupyter.sandbox.control.launching import LaunchActions
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
+from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
 
-class SandboxEC2Response(LaunchActions, LaunchTemplateActions, FleetActions, EC2Response):  # type: ignore[misc]
+class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, EC2Response):  # type: ignore[misc]
     """Actions whose moto version does not do what EC2 does."""
 
     def describe_instances(self) -> ActionResult:

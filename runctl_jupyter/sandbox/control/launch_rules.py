@@ -206,12 +206,13 @@ def block_devices(request: Request, image: Any) -> list[dict[str, Any]]:
         added: Mapping[str, Any] = {"DeleteOnTermination": False, "VolumeType": "gp3"}
         defaults = root["Ebs"] if name == root["DeviceName"] else added
         ebs = {**defaults, **(mapping.get("Ebs") or {})}
-        _check_volume(name, ebs, least_gib=int(defaults.get("VolumeSize") or 0))
+        check_volume(name, ebs, least_gib=int(defaults.get("VolumeSize") or 0))
         complete.append({"DeviceName": name, "Ebs": ebs})
     return complete
 
 
-def _check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
+def check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
+    """Refuse a volume that its type does not allow; `device` is for the words."""
     kind, size = ebs["VolumeType"], ebs.get("VolumeSize")
     if kind not in _VOLUME_GIB:
         raise invalid_value(f"Invalid value '{kind}' for VolumeType.")

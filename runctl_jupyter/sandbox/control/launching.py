@@ -114,9 +114,9 @@ def launch(backend: Any, request: dict[str, Any], origin: Origin) -> Any:
     """
     rules.check_counts(request)
     checked = check(backend, request)
-    _, subnet_id = _place(backend, checked)
+    zones = _zones(backend, checked)
     count = _count_within_limit(backend, checked)
-    return _make(backend, checked, origin, subnet_id, count)
+    return _make(backend, checked, origin, _place(backend, checked, zones), count)
 
 
 def check(backend: Any, request: dict[str, Any]) -> Checked:
@@ -147,23 +147,24 @@ def offered_zones(instance_type: str) -> set[str]:
     return {offer["Location"] for offer in offers if offer["InstanceType"] == instance_type}
 
 
+def _asked_subnet(request: Mapping[str, Any]) -> str | None:
+    asked: str | None = request.get("SubnetId") or (request.get("NetworkInterfaces") or [{}])[0].get("SubnetId")
+    return asked
+
+
 def zone_of(backend: Any, request: Mapping[str, Any]) -> str | None:
     """Zone that a request asks for, by its subnet or by name."""
-    interfaces = request.get("NetworkInterfaces") or [{}]
-    asked = request.get("SubnetId") or interfaces[0].get("SubnetId")
-    if asked:
+    if asked := _asked_subnet(request):
         return str(backend.get_subnet(asked).availability_zone)
     zone = (request.get("Placement") or {}).get("AvailabilityZone")
     return str(zone) if zone else None
 
 
-def _place(backend: Any, checked: Checked) -> tuple[str, str]:
-    """Zone and subnet of the launch: the ones asked for, or the default subnet of a zone that has room for it."""
-    request, kind = checked.request, checked.instance_type
-    interfaces = request.get("NetworkInterfaces") or [{}]
-    asked = request.get("SubnetId") or interfaces[0].get("SubnetId")
-    zone, offered, defaults = zone_of(backend, request), offered_zones(kind), backend.get_default_subnets()
-    if zone and not asked and zone not in defaults:
+def _zones(backend: Any, checked: Checked) -> Sequence[str]:
+    """Zones that come into question: the one asked for, or all that offer the type and have a default subnet."""
+    kind, zone = checked.instance_type, zone_of(backend, checked.request)
+    offered, defaults = offered_zones(kind), backend.get_default_subnets()
+    if zone and zone not in defaults and not _asked_subnet(checked.request):
         raise invalid_value(f"Invalid availability zone: [{zone}]")
     candidates = [zone] if zone else sorted(offered & set(defaults))
     if not set(candidates) & offered:
@@ -173,10 +174,17 @@ def _place(backend: Any, checked: Checked) -> tuple[str, str]:
             "Please retry your request by not specifying an Availability Zone or choosing "
             f"{', '.join(sorted(offered)) or 'another region'}.",
         )
-    for candidate in _within_price(checked, candidates):
-        if not backend.capacity.refuses(kind, candidate, checked.market):
-            return candidate, str(asked or defaults[candidate].id)
-    raise no_capacity(kind, checked.market, zone, offered)
+    return candidates
+
+
+def _place(backend: Any, checked: Checked, zones: Sequence[str]) -> str:
+    """Subnet of the launch, in the first of `zones` that has room for it at the price."""
+    asked = _asked_subnet(checked.request)
+    for zone in _within_price(checked, zones):
+        if not backend.capacity.refuses(checked.instance_type, zone, checked.market):
+            return str(asked or backend.get_default_subnets()[zone].id)
+    named = zone_of(backend, checked.request)
+    raise no_capacity(checked.instance_type, checked.market, named, offered_zones(checked.instance_type))
 
 
 def _within_price(checked: Checked, zones: Sequence[str]) -> Sequence[str]:
@@ -196,10 +204,13 @@ def _within_price(checked: Checked, zones: Sequence[str]) -> Sequence[str]:
 
 
 def _count_within_limit(backend: Any, checked: Checked) -> int:
-    """Give how many are launched; the limit is that of this computer, not one of AWS's quotas."""
+    """Give how many are launched: within the account's quota and what this computer can carry."""
     fleet, request = backend.fleet, checked.request
     limit = fleet.settings.max_instances
     least, most = int(request["MinCount"]), int(request["MaxCount"])
+    backend.quotas.check(checked.instance_type, checked.market, least)
+    room = backend.quotas.room(checked.instance_type, checked.market)
+    most = most if room is None else min(most, room)
     left = limit - len(fleet.machines.live())
     if least > left:
         if checked.spot is not None:

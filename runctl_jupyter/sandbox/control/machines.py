@@ -87,6 +87,11 @@ class Machine:
         """EC2's word for its state."""
         return str(self.instance._state.name)  # noqa: SLF001 - moto offers no setter and no other place
 
+    @property
+    def market(self) -> str:
+        """``spot`` or ``on-demand``."""
+        return str(self.instance.lifecycle or "on-demand")
+
 
 class Machines:
     """All machines of the sandbox.
@@ -107,6 +112,7 @@ class Machines:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
 
     def add(self, machine: Machine) -> None:
@@ -128,6 +134,16 @@ class Machines:
     def live(self) -> list[Machine]:
         """Give the machines that count against the limit of instances."""
         return [machine for machine in self.all() if machine.state in LIVE_STATES]
+
+    def counted(self) -> list[Machine]:
+        """Give the machines that count to quotas: those that run, and for a while those that have ended."""
+        now, release = datetime.now(UTC), timedelta(seconds=self._settings.quota_release_s)
+        return [
+            machine
+            for machine in self.all()
+            if machine.state in ("pending", "running", "shutting-down")
+            or (machine.ended_at is not None and now - machine.ended_at < release)
+        ]
 
     def visible(self, instance_id: str) -> bool:
         """Whether other calls know a fresh id already (EC2 API reference, "Eventual consistency")."""
@@ -196,6 +212,8 @@ class Machines:
     def close(self) -> None:
         """Power every host off. Their states stay what they are, so that a restart can tell what was cut off."""
         self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
         for machine in self.all():
             if machine.state != "terminated":
                 with machine.power:
@@ -217,19 +235,26 @@ class Machines:
     def _boot(self, fate: Fate, machine: Machine) -> None:
         if machine.state != "pending":
             return
-        started, least = time.monotonic(), self._settings.pending_s + fate.delay_s
-        if fate.failure is None:
-            machine.host.boot()
-        self._closing.wait(max(0.0, least - (time.monotonic() - started)))
+        self._stay(machine, "pending", fate.delay_s + (self._settings.pending_s if fate.failure else 0.0))
+        if machine.state != "pending" or self._closing.is_set():
+            return
         if fate.failure is not None:
             self._fail(machine, fate.failure)
             return
+        started = time.monotonic()
+        machine.host.boot()
+        self._stay(machine, "pending", self._settings.pending_s - (time.monotonic() - started))
         with self._lock:
             if machine.state == "pending":
                 machine.running_since = time.monotonic()
                 self._set_state(machine, "running", Reason())
         if not machine.host.alive:  # powered itself off before EC2 said "running"
             self.guest_shutdown(machine.id)
+
+    def _stay(self, machine: Machine, state: str, seconds: float) -> None:
+        """Wait while a machine is in a state; a call that overtakes ends the wait."""
+        with self._changed:
+            self._changed.wait_for(lambda: machine.state != state or self._closing.is_set(), max(0.0, seconds))
 
     def _fail(self, machine: Machine, failure: Reason) -> None:
         with self._lock:
@@ -277,6 +302,7 @@ class Machines:
             instance._state.name, instance._state.code = name, STATE_CODES[name]  # noqa: SLF001
             if reason is not None:
                 set_reason(instance, reason)
+            self._changed.notify_all()
         self._on_change(machine)
 
 

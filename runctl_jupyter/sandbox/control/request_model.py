@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
 
+from runctl_jupyter.sandbox.control.filter_names import check_filters
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.rest_routes import rest_route
 from runctl_jupyter.sandbox.control.service_calls import ServiceCall
@@ -73,6 +74,8 @@ def parameters_of(call: ServiceCall) -> dict[str, Any]:
     except Violation as violation:
         raise _refusal(call.service, violation) from violation
     result: dict[str, Any] = found
+    if call.service == "ec2":
+        check_filters(call.action, result)
     return result
 
 

@@ -51,9 +51,29 @@ class Settings:
         return 0.7 * self.pace
 
     @property
+    def quota_release_s(self) -> float:
+        """Time that a terminated instance still counts to its quota (up to a minute on AWS)."""
+        return 2.0 * self.pace
+
+    @property
+    def propagation_s(self) -> float:
+        """Time until EC2 knows what IAM knows of an instance profile (about ten seconds on AWS)."""
+        return 1.5 * self.pace
+
+    @property
     def invocation_visible_s(self) -> float:
         """Time a fresh command has no invocation yet (`InvocationDoesNotExist`)."""
         return 0.3 * self.pace
+
+    @property
+    def volume_s(self) -> float:
+        """Time in which a volume is created, attached or detached; a modification takes twice as long."""
+        return 0.5 * self.pace
+
+    @property
+    def snapshot_s(self) -> float:
+        """Time until a snapshot is completed (minutes to hours on AWS)."""
+        return 3.0 * self.pace
 
     @property
     def spot_notice_s(self) -> float:

@@ -71,6 +71,8 @@ FLEET = {
         ("ec2", "RunInstances", RUN),
         ("ec2", "CreateFleet", FLEET),
         ("ec2", "DescribeInstances", {"Filters": [{"Name": "tag:a", "Values": ["1", "2"]}], "MaxResults": 5}),
+        ("ec2", "DescribeSnapshots", {"Filters": [{"Name": "tag:a", "Values": ["1"]}, {"Name": "tag-key", "Values":
+            ["a"]}], "OwnerIds": ["self"]}),
         ("ec2", "CreateLaunchTemplate", {"LaunchTemplateName": "abc", "LaunchTemplateData": {
             "TagSpecifications": [{"ResourceType": "instance", "Tags": TAGS}]}, "ClientToken": "t"}),
         ("iam", "CreateRole", {"RoleName": "r", "AssumeRolePolicyDocument": "{}", "Tags": TAGS}),
@@ -107,6 +109,8 @@ def ec2(**form: str) -> ServiceCall:
         (ec2(Action="DescribeInstances", MaxResults="many"), "InvalidParameterValue"),
         (ec2(Action="DescribeInstances", DryRun="perhaps"), "InvalidParameterValue"),
         (ec2(Action="RunInstances", MinCount="1"), "MissingParameter"),
+        (sent("ec2", "DescribeVolumes", Filters=[{"Name": "banana", "Values": ["x"]}]), "InvalidParameterValue"),
+        (sent("ec2", "DescribeFleets", Filters=[{"Name": "tag:a", "Values": ["x"]}]), "InvalidParameterValue"),
         (ec2(Action="CreateVolume", AvailabilityZone="us-east-1a", VolumeType="gp9"), "InvalidParameterValue"),
         (sent("ssm", "SendCommand", DocumentName="AWS-RunShellScript", Comment="x" * 101), "ValidationException"),
         (sent("ssm", "SendCommand", InstanceIds=["x"]), "ValidationException"),
