@@ -71,8 +71,8 @@ def headers_of(environ: WSGIEnvironment) -> dict[str, str]:
     return headers
 
 
-OwnService = Callable[[ServiceCall, Mapping[str, Any]], Mapping[str, Any]]
-"""Answers a call with its parameters, by the names of the model, as JSON values."""
+OwnService = Callable[[ServiceCall, Mapping[str, Any]], Mapping[str, Any] | None]
+"""Answers a call with its parameters, by the names of the model, as JSON values; None leaves the answer to moto."""
 
 
 class Application:
@@ -169,9 +169,8 @@ class Application:
         if call.service != "s3":
             parameters = parameters_of(call)
             own = self._own.get(f"{call.service}:{call.action}") or self._own.get(call.service)
-            if own is None:
-                return self._call_services(environ, call, protocol)
-            return _answered(own, call, parameters, protocol)
+            answered = _answered(own, call, parameters, protocol) if own else None
+            return answered or self._call_services(environ, call, protocol)
         bucket, key = bucket_and_key(call.path)
         if call.method in ("GET", "HEAD"):
             response = self._objects.turn(bucket, key).read(lambda: self._call_services(environ, call, protocol))
@@ -234,12 +233,14 @@ def _not_implemented(call: ServiceCall, protocol: str) -> ServiceError:
     return ServiceError(code, message, 501)
 
 
-def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any], protocol: str) -> Response:
-    """Let a service of the sandbox's own answer."""
+def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any], protocol: str) -> Response | None:
+    """Let a service of the sandbox's own answer; None when it has only looked, and moto shall."""
     try:
         result = service(call, parameters)
     except NotImplementedError as error:
         raise _not_implemented(call, protocol) from error
+    if result is None:
+        return None
     if protocol == "query":
         return render_result(call.action, result, f"https://{call.service}.amazonaws.com/doc/")
     body = json.dumps(result).encode()
