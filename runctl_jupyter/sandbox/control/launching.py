@@ -26,6 +26,7 @@ from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import find_template, merge_template, template_tags
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 from runctl_jupyter.sandbox.control.spot_prices import spot_price
+from runctl_jupyter.sandbox.control.spot_role import require_spot_role
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def launch(backend: Any, request: dict[str, Any], origin: Origin) -> Any:
     """
     rules.check_counts(request)
     checked = check(backend, request)
+    if checked.spot is not None:
+        require_spot_role()
     zones = _zones(backend, checked)
     count = _count_within_limit(backend, checked)
     return _make(backend, checked, origin, _place(backend, checked, zones), count)
