@@ -37,11 +37,13 @@ from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.scheduler import Scheduler
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
+from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
 from runctl_jupyter.sandbox.hosts.base import HostFactory
@@ -125,13 +127,17 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     inventory = AccountInventory(account)
     SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
     SandboxEC2Backend.quotas = quotas = Quotas(faults, fleet.machines.counted)
+    SandboxEC2Backend.propagation = SandboxIamResponse.propagation = Propagation(settings.propagation_s)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
     SandboxSSMResponse.commands = Commands(
         settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
     )
     fleet.lost_at_restart += objects.restore()
+    spot_keeper = SpotKeeper()
+    fleet.reopened = spot_keeper.relaunch
     fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)
     scheduler = Scheduler(
@@ -139,7 +145,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         lambda *what: _call_as_role(account, url, *what),
     )
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, token)
+    control = ControlApi(fleet, faults, account, spot_keeper, token)
     application = Application(
         services,
         control,

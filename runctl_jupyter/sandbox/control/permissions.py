@@ -13,6 +13,7 @@ from typing import Any
 from runctl_jupyter.sandbox.control.ec2_permissions import ec2_arn, ec2_permissions, tag_context
 from runctl_jupyter.sandbox.control.policies import Permission
 from runctl_jupyter.sandbox.control.s3_permissions import s3_permissions
+from runctl_jupyter.sandbox.control.scheduler_permissions import scheduler_permissions
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 
@@ -27,29 +28,15 @@ def needed(call: ServiceCall, inventory: Inventory) -> list[Permission]:
         return list(_ssm_permissions(call.action, _json(call.body), inventory))
     if call.service == "secretsmanager":
         return list(_secret_permissions(call.action, _json(call.body), inventory))
+    if call.service == "scheduler":
+        return list(scheduler_permissions(call))
     if call.service == "iam":
         return [_iam_permission(call.action, call.form)]
     if call.service == "sts":
         if call.action == "GetCallerIdentity":  # always allowed, even against a Deny (STS API reference)
             return []
         return [Permission(f"sts:{call.action}", call.form.get("RoleArn", "*"))]
-    if call.service == "scheduler":
-        return list(_scheduler_permissions(call))
     return [Permission(f"{call.service}:{call.action}")]
-
-
-def _scheduler_permissions(call: ServiceCall) -> Iterator[Permission]:
-    """Ask for the action on the schedule, and for the right to hand it its role."""
-    if call.action in ("ListSchedules", "ListScheduleGroups"):
-        yield Permission(f"scheduler:{call.action}")
-        return
-    name = call.path.rpartition("/")[2]
-    yield Permission(
-        f"scheduler:{call.action}", f"arn:aws:scheduler:{call.region}:{ACCOUNT_ID}:schedule/default/{name}"
-    )
-    target = _json(call.body).get("Target")
-    if isinstance(target, dict) and isinstance(target.get("RoleArn"), str):
-        yield Permission("iam:PassRole", target["RoleArn"], {"iam:passedtoservice": ["scheduler.amazonaws.com"]})
 
 
 def _json(body: bytes) -> dict[str, Any]:
