@@ -10,26 +10,27 @@ from typing import Any
 import click
 
 from runctl_jupyter.commands import old_names
-from runctl_jupyter.commands.account import setup
+from runctl_jupyter.commands.account import doctor, setup
 from runctl_jupyter.commands.checkpoints import checkpoints
 from runctl_jupyter.commands.cost import cost
 from runctl_jupyter.commands.demo import demo
-from runctl_jupyter.commands.instances import create, list_instances, start, stop, terminate
+from runctl_jupyter.commands.instances import create, list_instances, protect, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
 from runctl_jupyter.commands.panel import panel
 from runctl_jupyter.commands.parameters import json_option, place_options
 from runctl_jupyter.commands.place import EXAMPLES, status, use, whereabouts
 from runctl_jupyter.commands.references import show, wait
 from runctl_jupyter.commands.request import Choice, Request, pass_request
+from runctl_jupyter.commands.resources import resources
 from runctl_jupyter.commands.results import Interrupted, Text
 from runctl_jupyter.commands.s3 import s3
 from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "setup", "create", "list", "show", "start", "stop", "terminate", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "cost", "panel",
-    "sandbox", "demo", "help",
+    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "wait",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
+    "demo", "help",
 ]  # fmt: skip
 
 
@@ -93,8 +94,8 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 
 for verb in (
-    use, status, setup, create, list_instances, show, start, stop, terminate, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, cost, panel, sandbox, demo, show_help,
+    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect, wait,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

@@ -15,6 +15,7 @@ _MODEL = "runctl_jupyter.orchestration.model"
 VALUES = (
     ("runctl_jupyter.orchestration.listing", "Listing"),
     (_MODEL, "Instance"),
+    (_MODEL, "EndedInstance"),
     (_MODEL, "LaunchPlan"),
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),
@@ -22,6 +23,8 @@ VALUES = (
     ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
     ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
     (_MODEL, "PruneReport"),
+    ("runctl_jupyter.orchestration.resources.model", "ResourceSummary"),
+    ("runctl_jupyter.orchestration.resources.model", "CleanupReport"),
     (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.costs.report", "CostReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),

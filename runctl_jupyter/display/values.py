@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
+from runctl_jupyter.display.account import (
+    by_hand_bundle,
+    by_hand_text,
+    doctor_bundle,
+    doctor_text,
+    setup_bundle,
+    setup_text,
+)
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask, mask_bucket
@@ -16,9 +23,11 @@ from runctl_jupyter.display.provenance import (
     provenance_text,
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
+from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.spent import cost_bundle, cost_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.checkup import DoctorReport
 from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
@@ -30,6 +39,7 @@ from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
 from runctl_jupyter.orchestration.model import (
     Checkpoint,
+    EndedInstance,
     Instance,
     LaunchPlan,
     PlannedType,
@@ -38,6 +48,7 @@ from runctl_jupyter.orchestration.model import (
     SyncReport,
     Transfer,
 )
+from runctl_jupyter.orchestration.resources.model import CleanupReport, ResourceSummary
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -61,7 +72,12 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     if instance.expires_at is not None and instance.state in ("pending", "running"):
         left = (instance.expires_at - now()).total_seconds()
         facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
+    if instance.protected:
+        facts.append(("protected", f"against terminate; allow it: runctl protect {instance.id} --off"))
     facts += [(name, text) for name, text in (("owner", instance.owner), ("reason", instance.state_reason)) if text]
+    if isinstance(instance, EndedInstance):
+        facts += [("keeps", text) for text in instance.keeps]
+        facts += [("loses", text) for text in instance.loses]
     title = f"{instance.name} ({instance.id})" if instance.name else instance.id
     return title, facts, instance.state
 
@@ -171,6 +187,7 @@ def _sync(report: SyncReport) -> tuple[str, Facts, str]:
 
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     Instance: _instance,
+    EndedInstance: _instance,
     LaunchPlan: _plan,
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,
@@ -185,7 +202,10 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    DoctorReport: (doctor_text, doctor_bundle),
     CostReport: (cost_text, cost_bundle),
+    ResourceSummary: (summary_text, summary_bundle),
+    CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),
     SetupByHand: (by_hand_text, by_hand_bundle),
 }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SyncReport,
         Transfer,
     )
+    from runctl_jupyter.orchestration.resources.model import CleanupReport, Resource, ResourceSummary
     from runctl_jupyter.orchestration.runctl import Runctl
     from runctl_jupyter.orchestration.storage.options import S3Options
     from runctl_jupyter.orchestration.storage.storage import Storage
@@ -65,6 +66,7 @@ _HOMES = {
         "SyncReport",
         "Transfer",
     ),
+    "resources.model": ("CleanupReport", "Resource", "ResourceSummary"),
     "runctl": ("Runctl",),
     "storage.options": ("S3Options",),
     "storage.storage": ("Storage",),
@@ -77,6 +79,7 @@ __all__ = [
     "CheckpointDiff",
     "CheckpointInfo",
     "Checkpoints",
+    "CleanupReport",
     "Column",
     "CostReport",
     "Instance",
@@ -91,6 +94,8 @@ __all__ = [
     "Log",
     "ObjectEvent",
     "PruneReport",
+    "Resource",
+    "ResourceSummary",
     "Runctl",
     "RunctlError",
     "S3Options",

@@ -81,6 +81,10 @@ class InstanceBusy(RunctlError):
     """A job runs on the instance and would be lost."""
 
 
+class InstanceProtected(RunctlError):
+    """Somebody has protected the instance against termination."""
+
+
 class LaunchRefused(RunctlError):
     """AWS did not launch an instance: type, capacity, quota, profile."""
 
@@ -161,6 +165,10 @@ class AwsRefused(RunctlError):
 
 class AwsBusy(AwsRefused):
     """AWS answers too many requests of the account, or has trouble itself; another try may do."""
+
+
+class AwsUnreachable(AwsRefused):
+    """No answer of AWS has come: network, proxy, certificate."""
 
 
 class WaitTimedOut(RunctlError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
-from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, gp3_per_hour
 from runctl_jupyter.orchestration.costs.report import By, CostReport
 from runctl_jupyter.orchestration.costs.spending import Account, Spending, checked_since
 from runctl_jupyter.orchestration.costs.stored import kept_by_job
@@ -42,6 +41,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
@@ -55,9 +55,11 @@ from runctl_jupyter.run_record.layout import JOBS_PREFIX
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.checkup import DoctorReport
     from runctl_jupyter.orchestration.account.setup import SetupReport
     from runctl_jupyter.orchestration.costs.price import Price
     from runctl_jupyter.orchestration.costs.rates import Disk
+    from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
 
 
@@ -136,7 +138,7 @@ class Runctl:
     @cached_property
     def instances(self) -> Instances:
         """EC2 instances of ours."""
-        knowledge = Knowledge(self._prices, Quotas(self._session), self._beside_the_machine)
+        knowledge = Knowledge(self._prices, Quotas(self._session))
         launches = Launches(self._session)
         launcher = Launcher(self._session, self._ec2, self._ssm, launches, self.settings.launch, knowledge)
         return Instances(
@@ -149,11 +151,7 @@ class Runctl:
             reader=InstanceReader(self._prices, lambda: disks_of_ours(self._ec2), self._session.region),
         )
 
-    def _beside_the_machine(self, disk_gib: int) -> float | None:
-        disk = gp3_per_hour(disk_gib, self._session.region)
-        return None if disk is None else disk + PUBLIC_IPV4_PER_HOUR
-
-    def _jobs_on(self, instance_id: str) -> Sequence[str]:
+    def _jobs_on(self, instance_id: str) -> Sequence[Job]:
         return self.jobs.running_on(instance_id)
 
     @cached_property
@@ -196,6 +194,11 @@ class Runctl:
             return Storage(self._bucket, FolderObjects(self._record.store), memory)
         objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
         return Storage(self._bucket, objects, memory)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Everything that carries our tag, in any region."""
+        return Resources(self._session, self._prices_in, lambda: self._record, S3(self._session))
 
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""
@@ -287,6 +290,30 @@ class Runctl:
             }
         )
 
+    def doctor(self, *, instance_type: str | None = None, timeout: float | None = None) -> DoctorReport:
+        """Check what launching a machine depends on, each thing with what mends it.
+
+        Parameters
+        ----------
+        instance_type
+            The type whose quota, image and price are looked at; the one of the settings by default.
+        timeout
+            Seconds for all of it.
+        """
+        from runctl_jupyter.orchestration.account.doctor import TIMEOUT_S, examine, examine_this_computer
+        from runctl_jupyter.orchestration.instances.checking import machine_to_check
+
+        if self.settings.target == "local":
+            return examine_this_computer(self.settings, _data_dir() / "local" / "record")
+        wanted, seconds = instance_type or self.settings.launch.instance_type, timeout or TIMEOUT_S
+        return examine(
+            lambda: self._session,
+            lambda session: machine_to_check(wanted, session, self.settings.launch, self._prices, patience_s=seconds),
+            self.settings,
+            wanted,
+            timeout=seconds,
+        )
+
     def setup(self) -> SetupReport:
         """Make what runctl needs in the account, as far as it is missing: bucket, instance role, role for spot.
 
@@ -326,12 +353,17 @@ class Runctl:
 
     @cached_property
     def _prices(self) -> Prices:
-        if self.settings.target == "local":
-            return Prices(None, None)
-        region = self._session.region
+        return Prices(None, None) if self.settings.target == "local" else self._prices_in(self._session.region)
+
+    @cached_property
+    def _prices_in(self) -> Callable[[str], Prices]:
+        return cache(self._new_prices)
+
+    def _new_prices(self, region: str) -> Prices:
+        session = self._session.at(region)
         # What another endpoint says is no price of AWS's, and not for others to find.
-        kept_in = _cache_dir() / "prices" / f"{region}.json" if self._session.is_aws else None
-        return Prices(AwsPrices(self._session), region, kept_in)
+        kept_in = _cache_dir() / "prices" / f"{region}.json" if session.is_aws else None
+        return Prices(AwsPrices(session), region, kept_in)
 
     @cached_property
     def _record(self) -> JobRecord:

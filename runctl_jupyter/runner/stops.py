@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from runctl_jupyter.run_record import Cause, JobSpec, JobState, RecordStore, StoreError
+from runctl_jupyter.run_record import Cause, EndRequest, JobSpec, JobState, RecordStore, StoreError
 
 MINIMUM_BILLED_S = 60.0
 """EC2 bills Linux instances by the second, 60 s at least (EC2 pricing page)."""
@@ -33,6 +33,8 @@ class StopReason:
     """Between SIGTERM and SIGKILL."""
     save_s: float
     """For uploads after that."""
+    keep_machine: bool = False
+    """Whether the machine stays on: whoever asks is about to stop it."""
 
 
 class StopSignal:
@@ -45,6 +47,7 @@ class StopSignal:
         self._changed = threading.Condition()
         self._reason: Optional[StopReason] = None
         self._disowned = False
+        self._keeps_machine = False
         self._kill_at = float("inf")
         self._save_until = float("inf")
 
@@ -57,6 +60,11 @@ class StopSignal:
     def disowned(self) -> bool:
         """Whether somebody else has written the attempt's end."""
         return self._disowned
+
+    @property
+    def keeps_machine(self) -> bool:
+        """Whether somebody who asked for the end sees to the machine."""
+        return self._keeps_machine
 
     @property
     def kill_at(self) -> float:
@@ -74,6 +82,7 @@ class StopSignal:
             if self._reason is None:
                 self._reason = reason
             self._disowned = self._disowned or reason.state is None
+            self._keeps_machine = self._keeps_machine or reason.keep_machine
             moment = time.monotonic()
             self._kill_at = min(self._kill_at, moment + reason.grace_s)
             self._save_until = min(self._save_until, moment + reason.grace_s + reason.save_s)
@@ -101,15 +110,21 @@ class CancelWatch:
         self._store = store
         self._key = key
         self._stop = stop
-        self._reason = StopReason(JobState.CANCELLED, Cause("user", "cancelled by the user"), grace_s, save_s)
+        self._grace_s, self._save_s = grace_s, save_s
 
     def look(self) -> None:
         """Look once; a store that fails is asked again at the next look."""
         try:
-            self._store.get(self._key)
+            asked = self._store.get(self._key)
         except StoreError:  # not there, which is normal, or not to be had now
             return
-        self._stop.request(self._reason)
+        try:
+            wish = EndRequest.from_json(asked.data)
+        except ValueError:  # a newer client's, or nobody's: the wish to end is plain all the same
+            wish = EndRequest("")
+        cause = Cause("user", wish.message)
+        state = wish.state if wish.state.ended else JobState.CANCELLED
+        self._stop.request(StopReason(state, cause, self._grace_s, self._save_s, wish.keep_machine))
 
 
 class LimitWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_pricing import PricingClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
-_DECODING_S = 3.0
-"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 Manner = Literal["patient", "once", "quick"]
 """How a client asks: with ordinary retries, with one attempt, or with one attempt of a few seconds."""
 
@@ -33,6 +33,8 @@ _QUICK_S = 3.0
 _PRICING_REGION = "us-east-1"
 """The Price List API has endpoints in three regions; each knows the prices of all (AWS Billing, "Using the AWS Price
 List Query API")."""
+_DECODING_S = 3.0
+"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 
 
 class AwsSession:
@@ -50,6 +52,7 @@ class AwsSession:
         self.connection = connection
         self._hurry_s = hurry_s
         self._lock = Lock()
+        self._elsewhere: dict[str, AwsSession] = {}
         self._clients: dict[tuple[str, str, str | None], Any] = {}
 
     @property
@@ -61,7 +64,7 @@ class AwsSession:
         ConfigInvalid
             None is set anywhere.
         """
-        region = self._session.region_name
+        region = self.connection.region or self._session.region_name
         if region is None:
             raise ConfigInvalid(
                 "No AWS region is set.", "Choose one: runctl use aws --region us-east-1 (or AWS_REGION)."
@@ -88,9 +91,25 @@ class AwsSession:
 
     def in_a_hurry(self, seconds: float) -> AwsSession:
         """Return a session with the same credentials that asks once and waits `seconds` at most."""
+        if self._hurry_s is not None and self._hurry_s <= seconds:
+            return self
         hasty = AwsSession(self.connection, hurry_s=seconds)
         hasty.__dict__["_session"] = self._session
         return hasty
+
+    def at(self, region: str) -> AwsSession:
+        """Return a session with the same credentials in another region."""
+        if region == self.region:
+            return self
+        with self._lock:
+            found = self._elsewhere.get(region)
+            if found is None:
+                connection = replace(self.connection, region=region)
+                found = self._elsewhere[region] = AwsSession(connection, hurry_s=self._hurry_s)
+                found.__dict__["_session"] = self._session
+                # A session of boto3 makes one client at a time (boto3 guide, "Multithreading with sessions").
+                found._lock = self._lock
+        return found
 
     @property
     def ec2(self) -> EC2Client:
@@ -132,6 +151,12 @@ class AwsSession:
     def iam(self) -> IAMClient:
         """Identity and Access Management."""
         client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        """EventBridge Scheduler."""
+        client: EventBridgeSchedulerClient = self._client("scheduler")
         return client
 
     @property
@@ -229,15 +254,13 @@ class AwsSession:
     def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:
         from botocore.config import Config
 
-        hurry = self._hurry_s or (_QUICK_S if manner == "quick" else None)
+        wait = self._hurry_s or (_QUICK_S if manner == "quick" else None)
         return Config(
-            retries=(
-                {"total_max_attempts": 8, "mode": "standard"}
-                if manner == "patient" and hurry is None
-                else {"total_max_attempts": 1}
-            ),
-            connect_timeout=hurry or 10,
-            read_timeout=hurry or 60,
+            retries={"total_max_attempts": 8, "mode": "standard"}
+            if manner == "patient" and wait is None
+            else {"total_max_attempts": 1},
+            connect_timeout=wait or 10,
+            read_timeout=wait or 60,
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

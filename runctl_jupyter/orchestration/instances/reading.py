@@ -45,7 +45,7 @@ class InstanceReader:
     """
 
     def __init__(self, prices: Prices, disks: Callable[[], Sequence[Disk]], region: str) -> None:
-        self._prices, self._list_disks, self._region = prices, disks, region
+        self._prices, self._list_disks, self.region = prices, disks, region
         self._disks: dict[str, Disk] = {}
         self._asked_for: set[str] = set()
         self._lock = Lock()
@@ -71,14 +71,14 @@ class InstanceReader:
         all_known = bool(ids) and len(own) == len(ids)
         address = described.get("PublicIpAddress") is not None
         beside = {"address": PUBLIC_IPV4_PER_HOUR} if address else {}
-        rates = [disk_per_hour(disk, self._region) for disk in own]
+        rates = [disk_per_hour(disk, self.region) for disk in own]
         known = [rate for rate in rates if rate is not None]
         if all_known and len(known) == len(rates):
             beside["disk"] = sum(known)
         stopped_at = None if instance.state in _RUNNING else _stopped_at(described)
         cost = self._run(instance, stopped_at, address=address)
         if instance.state != "terminated":
-            cost += disks_cost(own, instance.launched_at, now(), self._region)
+            cost += disks_cost(own, instance.launched_at, now(), self.region)
             cost += Cost() if all_known else Cost.of(disk=None)
         return replace(instance, beside_per_hour=beside, stopped_at=stopped_at, cost_parts=cost.to_dict())
 

@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from moto.ec2.utils import filter_dict_attribute_mapping
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping, get_prefix
 
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.capacity import CODE as CAPACITY_CODE
 from runctl_jupyter.sandbox.control.capacity import Capacity
-from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
+from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
-from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
+from runctl_jupyter.sandbox.control.machines import Machine, user_initiated
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
+from runctl_jupyter.sandbox.control.regions import ENABLED
 from runctl_jupyter.sandbox.control.settings import REGION
+from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.volumes import VolumesBackend
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -52,6 +55,15 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
     return found
 
 
+def _not_in_state(machine: Machine, action: str) -> Exception:
+    refused: Exception = refuse(
+        "IncorrectSpotRequestState",
+        f"You can't {action} the Spot Instance '{machine.id}' because the associated Spot Instance request is not in "
+        f"an appropriate state to support {action}.",
+    )
+    return refused
+
+
 def _pool(machine: Machine) -> tuple[str, str, str]:
     """Type, zone and market of an instance."""
     instance = machine.instance
@@ -65,6 +77,7 @@ class SandboxEC2Backend(VolumesBackend):
     fleet: ClassVar[Fleet]
     capacity: ClassVar[Capacity]
     quotas: ClassVar[Quotas]
+    propagation: ClassVar[Propagation]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.template_tokens: dict[str, tuple[str, str]] = {}
@@ -87,7 +100,9 @@ class SandboxEC2Backend(VolumesBackend):
     def machines_of(self, instance_ids: Sequence[str]) -> list[Machine]:
         """Give the machines of ids; one id that is malformed or unknown refuses them all."""
         check_instance_ids(instance_ids)
-        found = [self.fleet.machines.find(one) for one in instance_ids]
+        # Machines are in one region; in the others their ids are unknown.
+        here = self.region_name == REGION
+        found = [self.fleet.machines.find(one) if here else None for one in instance_ids]
         missing = [one for one, machine in zip(instance_ids, found, strict=True) if machine is None]
         if missing:
             raise _not_found(missing)
@@ -120,6 +135,9 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be started.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "stopped" and request.state != "disabled":
+                raise _not_in_state(machine, "start")  # only EC2 starts what an interruption has stopped
         before = [(machine, machine.state) for machine in machines]
         pools = {machine.id: _pool(machine) for machine, state in before if state == "stopped"}
         for (kind, market), count in Counter((kind, market) for kind, _, market in pools.values()).items():
@@ -140,13 +158,16 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be stopped.",
                 )
-            if machine.instance.lifecycle == "spot":
+            if not machine.stoppable:
                 raise refuse(
                     "UnsupportedOperation",
                     f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
                     "Instance request. You can only stop Spot Instances associated with persistent Spot Instance "
                     "requests.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "running" and request.state != "active":
+                raise _not_in_state(machine, "stop")
         before = [(machine, machine.state) for machine in machines]
         for machine, state in before:
             if state == "running":
@@ -167,13 +188,13 @@ class SandboxEC2Backend(VolumesBackend):
         for machine, state in before:
             if state not in ("shutting-down", "terminated"):
                 request = spot_request(machine.instance)
-                if request is not None:
+                if request is not None and not request.persistent:
                     request.close(spot.BY_USER)
                 self.fleet.machines.terminate(machine, user_initiated())
         return before
 
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
-        """Cancel Spot requests; their running instances go on (EC2 API reference)."""
+        """Cancel Spot requests: their running instances go on, stopped ones are terminated (EC2 User Guide)."""
         unknown = [one for one in request_ids if one not in self.spot_instance_requests]
         if unknown:
             raise refuse(
@@ -181,12 +202,29 @@ class SandboxEC2Backend(VolumesBackend):
             )
         requests = [self.spot_instance_requests[one] for one in request_ids]
         for request in requests:
-            request.state = "cancelled"
             machine = self.fleet.machines.find(request.instance_id)
-            if machine is not None and machine.state in LIVE_STATES:
-                request.set_status(spot.CANCELED_RUNNING)
+            state = machine.state if machine is not None else "terminated"
+            request.cancel(running=state in ("pending", "running"))
+            if machine is not None and state in ("stopping", "stopped"):
+                self.fleet.machines.terminate(machine, user_initiated())
             self.fleet.save(request.instance_id)
         return requests
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+        """DescribeTags; those of one resource without a look at all tags of the account, as each resource asks."""
+        ids = (filters or {}).get("resource-id", [])
+        if filters is None or len(filters) != 1 or len(ids) != 1 or "*" in ids[0] or "?" in ids[0]:
+            found: list[dict[str, str]] = super().describe_tags(filters)
+            return found
+        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(ids[0]), "")
+        return [
+            {"resource_id": ids[0], "key": key, "value": value, "resource_type": kind}
+            for key, value in list(self.tags.get(ids[0], {}).items())
+        ]
+
+    def describe_regions(self, region_names: list[str] | None = None) -> list[Any]:
+        """DescribeRegions: those that the account has enabled, as without ``AllRegions``."""
+        return [region for region in super().describe_regions(region_names) if region.name in ENABLED]
 
     def create_tags(self, resource_ids: list[str], tags: dict[str, str]) -> bool:
         """Tag resources and keep the tags of instances on disk."""

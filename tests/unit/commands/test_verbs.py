@@ -58,6 +58,9 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
     ("stop dev --force", ("stop", ("dev",), {"wait": False, "force": True})),
     ("stop dev --wait", ("stop", ("dev",), {"wait": True, "force": False})),
     ("terminate dev --force --wait", ("terminate", ("dev",), {"wait": True, "force": True})),
+    ("terminate dev prod", ("terminate_all", (("dev", "prod"),), {"wait": False, "force": False})),
+    ("protect dev", ("protect", ("dev",), {"off": False})),
+    ("protect dev --off", ("protect", ("dev",), {"off": True})),
     ("show i-0123456789abcdef0", ("get", ("i-0123456789abcdef0",), {})),
 ]  # fmt: skip
 
@@ -67,6 +70,33 @@ def test_instances(asked: dict[str, Any], line: str, call: tuple[str, tuple[Any,
     outcome = run(line)
     assert asked["instances"].calls == [call]
     assert outcome.value is asked["instances"].answer
+
+
+WHERE: dict[str, Any] = {"regions": (), "all_regions": False, "kinds": (), "owner": None}
+CLEANUP: dict[str, Any] = {**WHERE, "all_owners": False, "older_than": None, "orphans_only": True, "dry_run": True}
+RESOURCE_LINES: list[tuple[str, tuple[str, dict[str, Any]]]] = [
+    ("resources list", ("list", WHERE)),
+    (
+        "resources list --region eu-west-1 --region us-east-1 --kind volume --owner me",
+        ("list", {**WHERE, "regions": ("eu-west-1", "us-east-1"), "kinds": ("volume",), "owner": "me"}),
+    ),
+    ("resources summary --all-regions", ("summary", {**WHERE, "all_regions": True})),
+    ("resources cleanup", ("cleanup", CLEANUP)),
+    (
+        "resources cleanup --all-owners --older-than 2d --unused --yes",
+        (
+            "cleanup",
+            {**CLEANUP, "all_owners": True, "older_than": 172800.0, "orphans_only": False, "dry_run": False},
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "call"), RESOURCE_LINES, ids=[line for line, _ in RESOURCE_LINES])
+def test_resources(asked: dict[str, Any], line: str, call: tuple[str, dict[str, Any]]) -> None:
+    run(line)
+    verb, facts = call
+    assert asked["resources"].calls == [(verb, (), facts)]
 
 
 @pytest.mark.parametrize(

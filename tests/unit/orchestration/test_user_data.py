@@ -1,122 +1,128 @@
-"""What a machine does at its first boot, run as each shell would: with programs that note what they are told."""
+"""The machine's limits, as its own shells understand them: at the first boot, after a reboot, after a stop."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from runctl_jupyter.orchestration.instances.user_data import LIMIT_BYTES, user_data
-from runctl_jupyter.orchestration.targets.bootstrap import bootstrap_script
+from runctl_jupyter.orchestration.instances.user_data import after_start, user_data
 
-SHELLS = [shell for shell in ("bash", "dash") if shutil.which(shell)]
-PROGRAMS = {
-    "systemd-run": 'echo "systemd-run $*" >> "$NOTES"',
-    "systemctl": """
-echo "systemctl $*" >> "$NOTES"
-case "$1 $2" in
-  "cat $AGENT.service") exit 0 ;;
-  cat*) exit 1 ;;
-  "restart $AGENT") : > "$BIN/restarted" ;;
-esac
-exit 0
-""",
-    "apt-get": "exit 0",
-    "sleep": 'echo "sleep $*" >> "$NOTES"; [ "$1" = 20 ]',
-    "pgrep": 'echo "pgrep $*" >> "$NOTES"; [ -e "$BIN/restarted" ] || [ -n "$REGISTERED" ]',
-    "curl": """
-echo "curl $*" >> "$NOTES"
-case "$*" in
-  *api/token) echo TOKEN ;;
-  *"X-aws-ec2-metadata-token: TOKEN"*security-credentials/) [ -n "$ROLE" ] ;;
-  *) exit 22 ;;
-esac
-""",
-    "setsid": '"$@"; echo over >> "$NOTES"',
-    "shutdown": 'echo "shutdown $*" >> "$NOTES"',
-}
+SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
+TTL = 28800
 
-Boot = Callable[..., list[str]]
+
+class Guest:
+    """A folder that is a machine's disk, with a systemd that notes what it is told."""
+
+    def __init__(self, folder: Path, shell: str, *, systemd: bool = True) -> None:
+        self.root, self._shell = folder / "var/lib/runctl", shell
+        self._notes, programs = folder / "notes", folder / "bin"
+        programs.mkdir(parents=True)
+        for name in ("systemctl", "systemd-run", "shutdown", "setsid"):
+            program = programs / name
+            end = 0 if systemd else 1
+            program.write_text(f'#!/bin/sh\necho {name} "$@" >> "{self._notes}"\nexit {end}\n')
+            program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        self._environ = {"PATH": f"{programs}:{os.environ['PATH']}", "RUNCTL_ROOT": str(self.root)}
+
+    def run(self, script: str) -> list[str]:
+        """Return what was asked of the system."""
+        self._notes.write_text("")
+        subprocess.run([self._shell], input=script, text=True, env=self._environ, check=True)
+        end = time.monotonic() + 5
+        # What is started in the background may be about to say so.
+        while not (said := self._notes.read_text().splitlines()) and time.monotonic() < end:
+            time.sleep(0.01)
+        return said
+
+    def boot(self) -> list[str]:
+        """Do what cloud-init does at each boot."""
+        (script,) = (self.root.parent / "cloud/scripts/per-boot").iterdir()
+        assert os.access(script, os.X_OK)
+        return self.run(script.read_text())
+
+    def ends_in(self, seconds: int) -> None:
+        """Let the limit end so long from now."""
+        (self.root / "ends-at").write_text(str(int(time.time()) + seconds))
+
+
+def armed(said: list[str]) -> int:
+    """Return the seconds of the timer that systemd was told to make, the last if there are several."""
+    timers = [line for line in said if line.startswith("systemd-run --unit=runctl-ttl")]
+    assert timers, said
+    (word,) = (word for word in timers[-1].split() if word.startswith("--on-active="))
+    return int(word.partition("=")[2].removesuffix("s"))
 
 
 @pytest.fixture(params=SHELLS)
-def boot(request: pytest.FixtureRequest, tmp_path: Path) -> Boot:
-    """Run user data; return what its programs were told, once its watch over the agent is over."""
-
-    def run(script: str, **environ: str) -> list[str]:
-        programs, notes = tmp_path / "bin", tmp_path / "notes"
-        programs.mkdir()
-        for name, text in PROGRAMS.items():
-            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-            (programs / name).chmod(0o755)
-        (programs / "sh").symlink_to(shutil.which(request.param) or "")
-        env = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "BIN": str(programs),
-            "NOTES": str(notes),
-            "RUNCTL_ROOT": str(tmp_path / "root"),
-            **dict.fromkeys(("AGENT", "ROLE", "REGISTERED"), ""),
-            **environ,
-        }
-        path = tmp_path / "user-data"
-        path.write_text(script)
-        done = subprocess.run([request.param, path], env=env, capture_output=True, text=True, timeout=30, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-        said = _notes(notes)
-        while environ.get("AGENT") and "over" not in said:
-            time.sleep(0.01)
-            said = _notes(notes)
-        return said
-
-    return run
+def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Guest:
+    return Guest(tmp_path, request.param)
 
 
-def _notes(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def test_the_time_limit_comes_first(boot: Boot) -> None:
-    said = boot(user_data(7200))
+def test_the_limit_is_armed_before_anything_else(guest: Guest) -> None:
+    said = guest.run(user_data(TTL, None, 1800.0))
     assert said[0] == "systemctl stop runctl-ttl.timer"
-    assert said[1] == "systemd-run --unit=runctl-ttl --on-active=7200s shutdown -h now"
-    assert "systemctl --no-block disable --now unattended-upgrades.service" in said
-    assert not [line for line in said if line.startswith(("pgrep", "curl"))]  # no agent, nothing to watch
+    assert said[1] == f"systemd-run --unit=runctl-ttl --on-active={TTL}s shutdown -h now"
 
 
-@pytest.mark.parametrize("agent", ["amazon-ssm-agent", "snap.amazon-ssm-agent.amazon-ssm-agent"])
-def test_an_agent_that_came_before_its_role_is_started_anew(boot: Boot, agent: str) -> None:
-    said = boot(user_data(7200), AGENT=agent, ROLE="runctl-instance")
-    assert said.count(f"systemctl restart {agent}") == 1  # then its worker is there
-    assert "pgrep -x ssm-agent-worke" in said
+def test_after_a_reboot_the_rest_of_the_limit_holds(guest: Guest) -> None:
+    guest.run(user_data(TTL))
+    guest.ends_in(3600)
+    assert 3595 <= armed(guest.boot()) <= 3600
+    assert 3590 <= armed(guest.boot()) <= 3600  # and again
 
 
-def test_an_agent_that_is_registered_is_left_alone(boot: Boot) -> None:
-    said = boot(user_data(7200), AGENT="amazon-ssm-agent", ROLE="runctl-instance", REGISTERED="yes")
-    assert not [line for line in said if "restart" in line or line.startswith("curl")]
+@pytest.mark.parametrize(("left", "expected"), [(-1, TTL), (-86400, TTL), (10, 300), (10 * TTL, TTL)])
+def test_after_a_stop_it_counts_anew(guest: Guest, left: int, expected: int) -> None:
+    guest.run(user_data(TTL))
+    guest.ends_in(left)
+    assert armed(guest.boot()) == expected
+    assert expected - 5 <= armed(guest.boot()) <= expected
 
 
-def test_without_a_role_a_new_start_would_not_help(boot: Boot) -> None:
-    said = boot(user_data(7200), AGENT="amazon-ssm-agent")
-    assert not [line for line in said if "restart amazon" in line]
-    assert len([line for line in said if line == "sleep 20"]) == 15  # five minutes
+def test_a_start_by_runctl_overrides_what_the_boot_has_armed(guest: Guest) -> None:
+    guest.run(user_data(TTL))
+    guest.ends_in(1000)
+    guest.boot()
+    assert armed(guest.run(after_start(TTL, None))) == TTL
+    assert TTL - 5 <= armed(guest.boot()) <= TTL
 
 
-def test_a_job_that_cannot_be_started_ends_the_machine(boot: Boot) -> None:
-    assert "shutdown -h now" in boot(user_data(7200, "exit 3"))
+def test_the_idle_guard_and_unfinished_runners_come_back_with_a_boot(guest: Guest) -> None:
+    guest.run(user_data(TTL, None, 1800.0))
+    unfinished = guest.root / "jobs/j/1/unfinished"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_text("systemctl runner-again")
+    said = guest.boot()
+    assert "systemctl runner-again" in said
+    assert "systemctl restart runctl-idle.service" in said
+    assert not any("idle" in line for line in Guest.run(guest, user_data(TTL)))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_everything_at_once_fits_and_can_be_read(shell: str, tmp_path: Path) -> None:
-    url = "https://bucket.s3.us-east-1.amazonaws.com/" + "x" * 1900  # presigned, by a role with a long token
-    bootstrap = bootstrap_script(url, "0" * 64, ["--record", "s3://bucket/prefix", "--job", "j" * 40])
-    made = user_data(7200, bootstrap, 1800)
-    assert made.startswith("#!/bin/sh\n")
-    assert len(made.encode()) <= LIMIT_BYTES
-    path = tmp_path / "user-data"
-    path.write_text(made)
-    subprocess.run([shell, "-n", path], check=True)
+def test_a_lost_note_costs_no_more_than_one_limit(tmp_path: Path, shell: str) -> None:
+    guest = Guest(tmp_path, shell)
+    guest.run(user_data(TTL))
+    (guest.root / "ends-at").unlink()
+    assert armed(guest.boot()) == TTL
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_without_systemd_a_process_waits_and_a_later_limit_overrides_it(tmp_path: Path, shell: str) -> None:
+    guest = Guest(tmp_path, shell, systemd=False)
+    said = guest.run(user_data(1))
+    (waits,) = (line for line in said if line.startswith("setsid"))
+    assert waits.endswith(f"- 1 {guest.root}/ends-at")
+    # What `setsid` would have run:
+    inner = waits.removeprefix("setsid sh -c ").rpartition(" - ")[0]
+    for ends_in, expected in ((3600, []), (-1, ["shutdown -h now"])):
+        guest.ends_in(ends_in)
+        guest._notes.write_text("")
+        subprocess.run([shell, "-c", inner, "-", "0", f"{guest.root}/ends-at"], env=guest._environ, check=False)
+        assert guest._notes.read_text().splitlines() == expected
