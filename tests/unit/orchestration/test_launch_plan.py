@@ -66,7 +66,7 @@ class Account:
 
 
 def planner(account: Account, **settings: Any) -> Planner:
-    knowledge = Knowledge(Prices(account, "us-east-1"), cast(Quotas, account), extras=lambda gib: gib / 1000)
+    knowledge = Knowledge(Prices(account, "us-east-1"), cast(Quotas, account))
     launch = LaunchSettings.model_validate(settings)
     return Planner(cast(Ec2, account), cast(Ssm, account), launch, "us-east-1", knowledge)
 
@@ -81,8 +81,9 @@ def test_the_dearest_that_may_come_is_what_it_costs_at_most() -> None:
     assert (made.instance_type, made.spot, made.price_per_hour) == ("g5.xlarge", True, 0.3)
     assert [each.price_per_hour for each in made.candidates] == [0.3, 0.2]
     assert made.volume_gib == 97  # the image's 75 and room
-    assert made.total_at_ttl_usd == pytest.approx(2 * (1.0 + 0.097))
-    assert plan("g5.xlarge", spot=True).total_at_ttl_usd == pytest.approx(2 * (0.5 + 0.097))
+    beside = 97 * 0.08 / 730 + 0.005  # gp3 and a public address
+    assert made.total_at_ttl_usd == pytest.approx(2 * (1.0 + beside))
+    assert plan("g5.xlarge", spot=True).total_at_ttl_usd == pytest.approx(2 * (0.5 + beside))
 
 
 def test_an_unknown_price_is_unknown_and_never_nothing() -> None:
@@ -143,7 +144,7 @@ def test_a_plan_says_it_all() -> None:
         "spot, on-demand where there is none",
         "us-east-1a, us-east-1b, us-east-1c",
         "2 of 8 vCPU left, 4 needed (All of them, L-1): AWS will refuse; ask for more: https://ask",
-        "$0.300/h + $0.097/h for disk and address",
+        "$0.300/h + $0.016/h for disk and address",
         "costs at most",
     ):
         assert words in text
