@@ -1,4 +1,4 @@
-"""Life of a machine: `create`, `list`, `start`, `stop`, `terminate`."""
+"""Life of a machine: `create`, `list`, `start`, `stop`, `terminate`, `protect`."""
 
 from __future__ import annotations
 
@@ -84,21 +84,40 @@ def start(request: Request, instance: str) -> Instance:
 
 @click.command()
 @click.argument("instance", metavar="ID", type=INSTANCE)
-@click.option("--force", is_flag=True, help="Even while a job runs on it.")
+@click.option("--force", is_flag=True, help="Without waiting for jobs to save.")
 @click.option("--wait", is_flag=True, help="Return when it has stopped.")
 @json_option
 @pass_request
 def stop(request: Request, instance: str, force: bool, wait: bool) -> Instance:
-    """Stop an instance; its disk stays (and is billed)."""
+    """Stop an instance; its disk stays (and is billed).
+
+    Jobs on it save first and end as interrupted: resume goes on with them.
+    """
     return request.runctl().instances.stop(instance, wait=wait, force=force)
 
 
 @click.command()
-@click.argument("instance", metavar="ID", type=INSTANCE)
+@click.argument("instance", metavar="ID...", type=INSTANCE, nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Even while a job runs on it.")
 @click.option("--wait", is_flag=True, help="Return when it is gone.")
 @json_option
 @pass_request
-def terminate(request: Request, instance: str, force: bool, wait: bool) -> Instance:
-    """End an instance for good, its disk too."""
-    return request.runctl().instances.terminate(instance, wait=wait, force=force)
+def terminate(request: Request, instance: tuple[str, ...], force: bool, wait: bool) -> Instance | Listing[Instance]:
+    """End an instance for good, its disk too; of several all or, when one may not be ended, none."""
+    instances = request.runctl().instances
+    if len(instance) == 1:
+        return instances.terminate(instance[0], wait=wait, force=force)
+    return instances.terminate_all(instance, wait=wait, force=force)
+
+
+@click.command()
+@click.argument("instance", metavar="ID", type=INSTANCE)
+@click.option("--off", is_flag=True, help="Allow it again.")
+@json_option
+@pass_request
+def protect(request: Request, instance: str, off: bool) -> Instance:
+    """Let terminate refuse to end an instance, also with --force.
+
+    Its own time limit and idle stop still power it off.
+    """
+    return request.runctl().instances.protect(instance, off=off)

@@ -13,7 +13,7 @@ from runctl_jupyter.commands import old_names
 from runctl_jupyter.commands.account import setup
 from runctl_jupyter.commands.checkpoints import checkpoints
 from runctl_jupyter.commands.demo import demo
-from runctl_jupyter.commands.instances import create, list_instances, start, stop, terminate
+from runctl_jupyter.commands.instances import create, list_instances, protect, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
 from runctl_jupyter.commands.panel import panel
 from runctl_jupyter.commands.parameters import json_option, place_options
@@ -26,7 +26,7 @@ from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "setup", "create", "list", "show", "start", "stop", "terminate", "wait",
+    "use", "status", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "wait",
     "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "panel", "sandbox", "demo", "help",
 ]  # fmt: skip
 
@@ -91,7 +91,7 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 
 for verb in (
-    use, status, setup, create, list_instances, show, start, stop, terminate, wait,
+    use, status, setup, create, list_instances, show, start, stop, terminate, protect, wait,
     train, jobs, logs, attach, cancel, resume, checkpoints, s3, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)

@@ -15,6 +15,7 @@ _MODEL = "runctl_jupyter.orchestration.model"
 VALUES = (
     ("runctl_jupyter.orchestration.listing", "Listing"),
     (_MODEL, "Instance"),
+    (_MODEL, "EndedInstance"),
     (_MODEL, "LaunchPlan"),
     (_MODEL, "StatusReport"),
     (_MODEL, "Checkpoint"),

@@ -28,6 +28,7 @@ from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
 from runctl_jupyter.orchestration.model import (
     Checkpoint,
+    EndedInstance,
     Instance,
     LaunchPlan,
     PlannedType,
@@ -59,7 +60,12 @@ def _instance(instance: Instance) -> tuple[str, Facts, str]:
     if instance.expires_at is not None and instance.state in ("pending", "running"):
         left = (instance.expires_at - now()).total_seconds()
         facts.append(("powers off", f"{instance.expires_at:%H:%M} UTC · in {duration_text(max(left, 0))}"))
+    if instance.protected:
+        facts.append(("protected", f"against terminate; allow it: runctl protect {instance.id} --off"))
     facts += [(name, text) for name, text in (("owner", instance.owner), ("reason", instance.state_reason)) if text]
+    if isinstance(instance, EndedInstance):
+        facts += [("keeps", text) for text in instance.keeps]
+        facts += [("loses", text) for text in instance.loses]
     title = f"{instance.name} ({instance.id})" if instance.name else instance.id
     return title, facts, instance.state
 
@@ -169,6 +175,7 @@ def _sync(report: SyncReport) -> tuple[str, Facts, str]:
 
 _DESCRIBED: dict[type, Callable[[Any], tuple[str, Facts, str]]] = {
     Instance: _instance,
+    EndedInstance: _instance,
     LaunchPlan: _plan,
     StatusReport: lambda status: _status(status, status.bucket),
     Checkpoint: _checkpoint,

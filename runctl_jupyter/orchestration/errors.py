@@ -81,6 +81,10 @@ class InstanceBusy(RunctlError):
     """A job runs on the instance and would be lost."""
 
 
+class InstanceProtected(RunctlError):
+    """Somebody has protected the instance against termination."""
+
+
 class LaunchRefused(RunctlError):
     """AWS did not launch an instance: type, capacity, quota, profile."""
 

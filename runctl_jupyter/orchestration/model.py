@@ -54,12 +54,26 @@ class Instance(Value):
     expires_at: datetime | None = None
     """When its time limit powers it off."""
     state_reason: str = ""
-    """EC2's explanation of the last state change, if any."""
+    """Why it ended or was stopped, in words; empty while it runs."""
+    state_reason_code: str = ""
+    """The same as EC2's code, e.g. ``Server.SpotInstanceTermination``."""
+    spot_request_id: str | None = None
+    protected: bool = False
+    """Whether `terminate` refuses to end it."""
     price_source: str = ""
     """Where `price_per_hour` is from, and how old that is."""
     cost_parts: Mapping[str, Any] = field(default_factory=dict)
     """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
     which cost more than is said here. Disks are billed while it is stopped."""
+
+
+@dataclass(frozen=True)
+class EndedInstance(Instance):
+    """An instance that was just told to stop or to end, and what comes of that."""
+
+    keeps: Sequence[str] = ()
+    """What stays, and what is billed on: a sentence each."""
+    loses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

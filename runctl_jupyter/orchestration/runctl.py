@@ -49,6 +49,7 @@ from runctl_jupyter.run_record import now
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
     from runctl_jupyter.orchestration.account.setup import SetupReport
+    from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
 
 
@@ -140,7 +141,7 @@ class Runctl:
             reader=InstanceReader(self._prices, lambda: disks_of_ours(self._ec2), self._session.region),
         )
 
-    def _jobs_on(self, instance_id: str) -> Sequence[str]:
+    def _jobs_on(self, instance_id: str) -> Sequence[Job]:
         return self.jobs.running_on(instance_id)
 
     @cached_property

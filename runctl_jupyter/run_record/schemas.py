@@ -244,6 +244,18 @@ class Claim(Document):
 
 
 @dataclass(frozen=True)
+class EndRequest(Document):
+    """A user's request to end an attempt. Written once."""
+
+    requested_at: str
+    state: JobState = JobState.CANCELLED
+    """The end it shall have: ``interrupted`` when it is to go on later."""
+    message: str = "cancelled by the user"
+    keep_machine: bool = False
+    """Whether the machine stays although it was launched for the job: somebody is about to stop it."""
+
+
+@dataclass(frozen=True)
 class Cause(Document):
     """Why a job ended the way it did: a short `kind` for programs, a sentence for people.
 

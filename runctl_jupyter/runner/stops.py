@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from runctl_jupyter.run_record import Cause, JobSpec, JobState, RecordStore, StoreError
+from runctl_jupyter.run_record import Cause, EndRequest, JobSpec, JobState, RecordStore, StoreError
 
 MINIMUM_BILLED_S = 60.0
 """EC2 bills Linux instances by the second, 60 s at least (EC2 pricing page)."""
@@ -32,6 +32,8 @@ class StopReason:
     """Between SIGTERM and SIGKILL."""
     save_s: float
     """For uploads after that."""
+    keep_machine: bool = False
+    """Whether the machine stays on: whoever asks is about to stop it."""
 
 
 class StopSignal:
@@ -100,15 +102,21 @@ class CancelWatch:
         self._store = store
         self._key = key
         self._stop = stop
-        self._reason = StopReason(JobState.CANCELLED, Cause("user", "cancelled by the user"), grace_s, save_s)
+        self._grace_s, self._save_s = grace_s, save_s
 
     def look(self) -> None:
         """Look once; a store that fails is asked again at the next look."""
         try:
-            self._store.get(self._key)
+            asked = self._store.get(self._key)
         except StoreError:  # not there, which is normal, or not to be had now
             return
-        self._stop.request(self._reason)
+        try:
+            wish = EndRequest.from_json(asked.data)
+        except ValueError:  # a newer client's, or nobody's: the wish to end is plain all the same
+            wish = EndRequest("")
+        cause = Cause("user", wish.message)
+        state = wish.state if wish.state.ended else JobState.CANCELLED
+        self._stop.request(StopReason(state, cause, self._grace_s, self._save_s, wish.keep_machine))
 
 
 class LimitWatch:

@@ -118,7 +118,8 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - as above
             end = self._own_failure(error)
         outcome = self._report(end)
-        if self._spec.end_machine:
+        stop = self._stop.reason
+        if self._spec.end_machine and not (stop is not None and stop.keep_machine):
             power_off()
         return outcome
 

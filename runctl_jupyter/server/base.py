@@ -20,6 +20,7 @@ from runctl_jupyter.orchestration.errors import (
     InstanceBusy,
     InstanceNotFound,
     InstanceNotReady,
+    InstanceProtected,
     InvalidRequest,
     JobNotFound,
     LaunchRefused,
@@ -45,7 +46,7 @@ _STATUSES: tuple[tuple[int, tuple[type[RunctlError], ...]], ...] = (
     (400, (InvalidRequest, ConfigInvalid, ProjectTooBig)),
     (403, (AccountNotReady, PermissionDenied)),
     (404, (InstanceNotFound, JobNotFound, ObjectMissing)),
-    (409, (InstanceBusy, InstanceNotReady, LaunchRefused, ObjectChanged)),
+    (409, (InstanceBusy, InstanceNotReady, InstanceProtected, LaunchRefused, ObjectChanged)),
     (422, (CheckpointUnreadable,)),
     (503, (AwsRefused, CredentialsMissing, StorageUnavailable, TargetUnavailable, WaitTimedOut)),
 )

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of
+from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of, masked
 from runctl_jupyter.orchestration.aws.launches import patiently
-from runctl_jupyter.orchestration.errors import InstanceNotFound
+from runctl_jupyter.orchestration.errors import InstanceNotFound, InstanceProtected
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import ImageTypeDef, InstanceTypeDef, InstanceTypeInfoTypeDef, VolumeTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        ImageTypeDef,
+        InstanceTypeDef,
+        InstanceTypeInfoTypeDef,
+        SpotInstanceRequestTypeDef,
+        VolumeTypeDef,
+    )
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
 _FRESH_ID_S = 30.0
 """A new id may be unknown to other calls for some seconds (EC2 developer guide, "Eventual consistency")."""
+_UNKNOWN_ID_S = 60.0
 
 _NAMES_A_CALL = 100
 
@@ -94,10 +101,68 @@ class Ec2:
         with aws_errors(f"stop {instance_id}"):
             self._session.ec2.stop_instances(InstanceIds=[instance_id])
 
-    def terminate(self, instance_id: str) -> None:
-        """End an instance and its disk."""
-        with aws_errors(f"terminate {instance_id}"):
-            self._session.ec2.terminate_instances(InstanceIds=[instance_id])
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """End instances that EC2 has described before, and their disks.
+
+        A fresh id may be unknown to this call although the instance runs: it is asked again until it is known.
+
+        Raises
+        ------
+        InstanceProtected
+            One has EC2's own termination protection.
+        """
+        from botocore.exceptions import ClientError
+
+        known = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, ClientError) and code_of(error) in NOT_FOUND),
+            wait=wait_exponential(multiplier=0.25, max=5),
+            stop=stop_after_delay(_UNKNOWN_ID_S),
+            reraise=True,
+        )
+        with aws_errors(f"terminate {', '.join(instance_ids)}"):
+            try:
+                known(self._session.ec2.terminate_instances, InstanceIds=list(instance_ids))
+            except ClientError as error:
+                if code_of(error) != "OperationNotPermitted":
+                    raise
+                raise InstanceProtected(
+                    f"EC2's termination protection is on: {masked(error.response['Error'].get('Message', ''))}",
+                    "Take it off: aws ec2 modify-instance-attribute --no-disable-api-termination --instance-id ID",
+                ) from error
+
+    def set_tag(self, resource_id: str, key: str, value: str | None) -> None:
+        """Set a tag, or remove it."""
+        with aws_errors(f"tag {resource_id}"):
+            if value is None:
+                self._session.ec2.delete_tags(Resources=[resource_id], Tags=[{"Key": key}])
+            else:
+                self._session.ec2.create_tags(Resources=[resource_id], Tags=[{"Key": key, "Value": value}])
+
+    def volumes_of(self, instance_id: str) -> list[VolumeTypeDef]:
+        """Return the volumes that are attached to an instance."""
+        with aws_errors(f"look at the disks of {instance_id}"):
+            pages = self._session.ec2.get_paginator("describe_volumes").paginate(
+                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+            )
+            return [volume for page in pages for volume in page["Volumes"]]
+
+    def spot_request(self, request_id: str) -> SpotInstanceRequestTypeDef | None:
+        """Return a Spot request; None when EC2 has forgotten it, some hours after its end."""
+        from botocore.exceptions import ClientError
+
+        with aws_errors(f"look at spot request {request_id}"):
+            try:
+                found = self._session.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])
+            except ClientError as error:
+                if code_of(error) == "InvalidSpotInstanceRequestID.NotFound":
+                    return None
+                raise
+        return next(iter(found["SpotInstanceRequests"]), None)
+
+    def cancel_spot_request(self, request_id: str) -> None:
+        """Cancel a Spot request: a persistent one would launch another instance when its own is terminated."""
+        with aws_errors(f"cancel spot request {request_id}"):
+            self._session.ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=[request_id])
 
     def instance_types(self, names: Sequence[str]) -> list[InstanceTypeInfoTypeDef]:
         """Return what EC2 says of instance types; those that it does not know are left out.

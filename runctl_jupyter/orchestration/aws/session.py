@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_pricing import PricingClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
@@ -50,6 +52,7 @@ class AwsSession:
         self.connection = connection
         self._hurry_s = hurry_s
         self._lock = Lock()
+        self._elsewhere: dict[str, AwsSession] = {}
         self._clients: dict[tuple[str, str, str | None], Any] = {}
 
     @property
@@ -61,7 +64,7 @@ class AwsSession:
         ConfigInvalid
             None is set anywhere.
         """
-        region = self._session.region_name
+        region = self.connection.region or self._session.region_name
         if region is None:
             raise ConfigInvalid(
                 "No AWS region is set.", "Choose one: runctl use aws --region us-east-1 (or AWS_REGION)."
@@ -91,6 +94,20 @@ class AwsSession:
         hasty = AwsSession(self.connection, hurry_s=seconds)
         hasty.__dict__["_session"] = self._session
         return hasty
+
+    def at(self, region: str) -> AwsSession:
+        """Return a session with the same credentials in another region."""
+        if region == self.region:
+            return self
+        with self._lock:
+            found = self._elsewhere.get(region)
+            if found is None:
+                connection = replace(self.connection, region=region)
+                found = self._elsewhere[region] = AwsSession(connection, hurry_s=self._hurry_s)
+                found.__dict__["_session"] = self._session
+                # A session of boto3 makes one client at a time (boto3 guide, "Multithreading with sessions").
+                found._lock = self._lock
+        return found
 
     @property
     def ec2(self) -> EC2Client:
@@ -132,6 +149,12 @@ class AwsSession:
     def iam(self) -> IAMClient:
         """Identity and Access Management."""
         client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        """EventBridge Scheduler."""
+        client: EventBridgeSchedulerClient = self._client("scheduler")
         return client
 
     @property

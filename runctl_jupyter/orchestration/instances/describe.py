@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
+from runctl_jupyter.orchestration.instances import reasons
 from runctl_jupyter.orchestration.listing import Column
 from runctl_jupyter.orchestration.model import Instance
 from runctl_jupyter.orchestration.units import age_text, money_text, rate_text
@@ -24,6 +25,8 @@ TAG_TTL = "runctl:ttl"
 TAG_JOB = "runctl:job"
 TAG_ATTEMPT = "runctl:attempt"
 """Which attempt of that job: a job that was resumed has had other machines before."""
+TAG_PROTECTED = "runctl:protected"
+"""``true``: nothing of ours terminates it, whatever is insisted on. Its own time limit still does."""
 
 LIVE = ("pending", "running", "stopping", "stopped")
 """States of an instance that can still be used."""
@@ -65,7 +68,10 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None, cost: Co
         private_ip=described.get("PrivateIpAddress"),
         owner=tags.get(TAG_OWNER, ""),
         expires_at=launched + timedelta(seconds=float(ttl)) if ttl else None,
-        state_reason=described.get("StateReason", {}).get("Message", ""),
+        state_reason=reasons.words(described),
+        state_reason_code=reasons.code_of(described),
+        spot_request_id=described.get("SpotInstanceRequestId"),
+        protected=tags.get(TAG_PROTECTED) == "true",
         price_source=price.source_text if price else "",
         cost_parts=cost.to_dict() if cost else {},
     )
@@ -86,3 +92,5 @@ COLUMNS = (
     Column[Instance]("cost", lambda i: money_text(i.cost_usd) if i.state == "running" else "", right=True),
     Column[Instance]("owner", lambda i: i.owner),
 )
+REASON = Column[Instance]("why", lambda i: i.state_reason)
+"""A further column, where one of the instances has stopped or ended."""

@@ -6,10 +6,9 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import (
-    InstanceBusy,
     InstanceNotFound,
     InstanceNotReady,
     InvalidRequest,
@@ -17,37 +16,25 @@ from runctl_jupyter.orchestration.errors import (
 from runctl_jupyter.orchestration.instances.describe import (
     COLUMNS,
     LIVE,
+    REASON,
     TAG_ATTEMPT,
     TAG_JOB,
     TAG_MANAGED,
-    TAG_TTL,
     is_ours,
 )
 from runctl_jupyter.orchestration.instances.launch import Launcher
-from runctl_jupyter.orchestration.instances.user_data import after_start
-from runctl_jupyter.orchestration.instances.wish import TAG_IDLE_STOP, Wish, machine_asked
+from runctl_jupyter.orchestration.instances.lifecycle import LifeCycle, label
+from runctl_jupyter.orchestration.instances.wish import Wish, machine_asked
 from runctl_jupyter.orchestration.listing import Listing
-from runctl_jupyter.orchestration.model import Instance, LaunchPlan
+from runctl_jupyter.orchestration.model import EndedInstance, Instance, LaunchPlan
 from runctl_jupyter.orchestration.units import duration_text
-from runctl_jupyter.orchestration.waiting import wait_until
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
+    from runctl_jupyter.orchestration.instances.lifecycle import JobsOn, Until
     from runctl_jupyter.orchestration.instances.reading import InstanceReader
-
-Until = Literal["ready", "running", "stopped", "terminated"]
-
-_WAIT_S = 600.0
-_ARM_S = 60.0
-_LEADS_TO = {
-    "ready": ("pending", "running"),
-    "running": ("pending", "running"),
-    "stopped": ("running", "stopping", "stopped"),
-    "terminated": (*LIVE, "shutting-down", "terminated"),
-}
-"""States from which the wanted one can still come; EC2 may show the old state for a moment after a call."""
 
 
 class Instances:
@@ -56,7 +43,7 @@ class Instances:
     Parameters
     ----------
     jobs_on
-        Returns the ids of jobs that run on an instance right now.
+        Returns the jobs that run on an instance right now.
     on_create
         Called when an instance has been launched.
     reader
@@ -69,15 +56,16 @@ class Instances:
         ssm: Ssm,
         launcher: Launcher,
         settings: LaunchSettings,
-        jobs_on: Callable[[str], Sequence[str]],
+        jobs_on: JobsOn,
         *,
         on_create: Callable[[], object],
         reader: InstanceReader,
     ) -> None:
         self._reader = reader
         self._on_create = on_create
-        self._ec2, self._ssm, self._settings, self._jobs_on = ec2, ssm, settings, jobs_on
+        self._ec2, self._ssm, self._settings = ec2, ssm, settings
         self.launcher = launcher
+        self._life = LifeCycle(ec2, ssm, self.get, jobs_on, ttl_s=settings.ttl)
 
     def create(
         self,
@@ -143,7 +131,8 @@ class Instances:
             filters["instance-state-name"] = [*LIVE, "shutting-down"]
         found = self._reader.read(self._ec2.describe(filters))
         found.sort(key=lambda instance: instance.launched_at, reverse=True)
-        return Listing(found, COLUMNS, "No instances. Launch one: runctl create m5.large --name dev")
+        columns = (*COLUMNS, REASON) if any(each.state_reason for each in found) else COLUMNS
+        return Listing(found, columns, "No instances. Launch one: runctl create m5.large --name dev")
 
     def get(self, ref: str) -> Instance:
         """Return the instance with this id or name.
@@ -176,50 +165,68 @@ class Instances:
     def start(self, ref: str) -> Instance:
         """Start a stopped instance and wait until it takes commands; one that runs already stays as it is.
 
-        A stop forgets the machine's limits, so they are armed again: that takes a machine that can be told.
+        Its time limit counts anew, and its idle stop is watched again.
+
+        Raises
+        ------
+        InstanceNotReady
+            It has ended, or its limits could not be armed anew.
+        LaunchRefused
+            EC2 has no capacity for it now.
         """
-        instance = self.get(ref)
-        if instance.state in ("running", "pending"):
-            return self.wait(instance.id)
-        if instance.state == "stopping":
-            self.wait(instance.id, until="stopped")
-        elif instance.state != "stopped":
-            raise InstanceNotReady(
-                f"{_label(instance)} is {instance.state} and cannot be started.",
-                "Launch a new one: runctl create TYPE",
-            )
-        self._ec2.start(instance.id)
-        wait_until(
-            lambda: self.get(instance.id),
-            lambda seen: seen.state != "stopped",
-            timeout=30,
-            what=f"{_label(instance)} was told to start, but EC2 still says stopped.",
-            to_resolve="Look again in a moment: runctl list",
-        )
-        started = self.wait(instance.id)
-        ttl_s = float(started.tags.get(TAG_TTL, self._settings.ttl))
-        idle_stop = started.tags.get(TAG_IDLE_STOP)
-        script = after_start(ttl_s, None if idle_stop is None else float(idle_stop))
-        self._ssm.run(started.id, script, timeout=_ARM_S)
-        return started
+        return self._life.start(ref)
 
-    def stop(self, ref: str, *, wait: bool = False, force: bool = False) -> Instance:
-        """Stop an instance: its disk stays (and is billed), processes and instance store are lost."""
-        instance = self.get(ref)
-        if instance.state in ("terminated", "shutting-down"):
-            raise InstanceNotReady(f"{_label(instance)} is {instance.state}.", "There is nothing left to stop.")
-        if instance.state not in ("stopped", "stopping"):
-            self._refuse_when_busy(instance, "stop", force=force)
-            self._ec2.stop(instance.id)
-        return self.wait(instance.id, until="stopped") if wait else self.get(instance.id)
+    def stop(self, ref: str, *, wait: bool = False, force: bool = False) -> EndedInstance:
+        """Stop an instance: its disk stays (and is billed), processes and instance store are lost.
 
-    def terminate(self, ref: str, *, wait: bool = False, force: bool = False) -> Instance:
-        """End an instance and its disk."""
-        instance = self.get(ref)
-        if instance.state not in ("terminated", "shutting-down"):
-            self._refuse_when_busy(instance, "terminate", force=force)
-            self._ec2.terminate(instance.id)
-        return self.wait(instance.id, until="terminated") if wait else self.get(instance.id)
+        Jobs that run on it save and end first, as ``interrupted``: they can go on later.
+
+        Parameters
+        ----------
+        wait
+            Return when it has stopped.
+        force
+            Stop it without waiting for jobs.
+
+        Raises
+        ------
+        InstanceBusy
+            A job on it could not go on later: it has saved nothing yet, or does not answer.
+        InvalidRequest
+            It is a spot instance that EC2 cannot stop.
+        """
+        return self._life.stop(ref, wait=wait, force=force)
+
+    def terminate(self, ref: str, *, wait: bool = False, force: bool = False) -> EndedInstance:
+        """End an instance and its disk.
+
+        Parameters
+        ----------
+        wait
+            Return when it is gone.
+        force
+            Even while a job runs on it. A protected instance is not ended by that.
+
+        Raises
+        ------
+        InstanceBusy
+            A job runs on it and would be lost.
+        InstanceProtected
+            It is protected against termination, by `protect` or in EC2.
+        """
+        return self._life.terminate([ref], wait=wait, force=force)[0]
+
+    def terminate_all(self, refs: Sequence[str], *, wait: bool = False, force: bool = False) -> Listing[Instance]:
+        """End several instances, or none of them when one may not be ended; see `terminate`."""
+        ended: Sequence[Instance] = self._life.terminate(refs, wait=wait, force=force)
+        return Listing(ended, COLUMNS, "No instances were named.")
+
+    def protect(self, ref: str, *, off: bool = False) -> Instance:
+        """Let `terminate` refuse to end an instance, whatever is insisted on; with `off` allow it again.
+
+        Its own time limit and idle stop still power it off.
+        """
+        return self._life.protect(ref, off=off)
 
     def wait(self, ref: str, *, timeout: float | None = None, until: Until = "ready") -> Instance:
         """Wait until an instance takes commands (``ready``) or has reached another state.
@@ -231,31 +238,7 @@ class Instances:
         WaitTimedOut
             Not within `timeout` seconds (10 minutes by default).
         """
-        wanted = self.get(ref)
-        limit = timeout or _WAIT_S
-
-        def look() -> Instance:
-            instance = self.get(wanted.id)
-            if instance.state not in _LEADS_TO[until]:
-                reason = f": {instance.state_reason}" if instance.state_reason else ""
-                raise InstanceNotReady(
-                    f"{_label(instance)} is {instance.state}{reason}.",
-                    f"It will not become {until} by itself; see: runctl list",
-                )
-            return instance
-
-        def reached(instance: Instance) -> bool:
-            if until == "ready":
-                return instance.state == "running" and self._ssm.online(instance.id)
-            return instance.state == until
-
-        return wait_until(
-            look,
-            reached,
-            timeout=limit,
-            what=f"{_label(wanted)} was not {until} within {limit:.0f} s.",
-            to_resolve=f"It may still come: runctl wait {wanted.id}",
-        )
+        return self._life.wait(ref, timeout=timeout, until=until)
 
     def of_job(self, job_id: str, attempt: int) -> Instance | None:
         """Return the instance that was launched for an attempt of a job, the newest of several, whatever its state."""
@@ -274,17 +257,17 @@ class Instances:
         instance = self.get(ref)
         if instance.state in ("stopped", "stopping"):
             raise InstanceNotReady(
-                f"{_label(instance)} is {instance.state}; a job needs it running.",
+                f"{label(instance)} is {instance.state}; a job needs it running.",
                 f"Start it: runctl start {ref}",
             )
         if instance.state in ("terminated", "shutting-down"):
             raise InstanceNotReady(
-                f"{_label(instance)} is {instance.state} and cannot run a job.",
+                f"{label(instance)} is {instance.state} and cannot run a job.",
                 "Launch a new one: runctl create TYPE --wait",
             )
         if instance.state == "pending" or not self._ssm.online(instance.id):
             raise InstanceNotReady(
-                f"{_label(instance)} is {instance.state}, but its SSM agent does not answer yet.",
+                f"{label(instance)} is {instance.state}, but its SSM agent does not answer yet.",
                 f"Wait until it takes commands: runctl wait {ref}",
             )
         return instance
@@ -296,16 +279,6 @@ class Instances:
             raise InvalidRequest(
                 f"There is an instance named {name!r} already: {taken[0].id}, {taken[0].state}.",
                 f"Use it (--on {name}), end it (runctl terminate {name}), or choose another --name.",
-            )
-
-    def _refuse_when_busy(self, instance: Instance, verb: str, *, force: bool) -> None:
-        if force:
-            return
-        jobs = self._jobs_on(instance.id)
-        if jobs:
-            raise InstanceBusy(
-                f"Job {jobs[0]} runs on {_label(instance)} and would be lost.",
-                f"Cancel it first (runctl cancel {jobs[0]}), or insist: runctl {verb} {instance.id} --force",
             )
 
 
@@ -320,10 +293,6 @@ def _check_idle_stop(idle_stop: float | None, ttl_s: float) -> None:
             f"the machine powers itself off after {duration_text(ttl_s)} anyway.",
             "Give a shorter --idle-stop or a longer --ttl.",
         )
-
-
-def _label(instance: Instance) -> str:
-    return f"{instance.name} ({instance.id})" if instance.name else instance.id
 
 
 def _new_name() -> str:

@@ -19,6 +19,7 @@ from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.waiting import is_passing, persist, wait_until
 from runctl_jupyter.run_record import (
     Cause,
+    EndRequest,
     JobSpec,
     JobState,
     MachineAsked,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.targets.base import Target
     from runctl_jupyter.orchestration.variables.unpack import Results
 
+
+_SAVE_S = 150.0
+"""Uploads of a job that was told to end, and the word that it has."""
 
 Resume = Callable[["Job", "str | None", "str | None", MachineAsked], "Job"]
 """Starts a job's next attempt: from which checkpoint, on which instance, on what kind; see `Jobs.resume`."""
@@ -299,7 +303,7 @@ class Job:
         persist(self.refresh, timeout=timeout)
         if self.state.ended:
             raise InvalidRequest(f"Job {self.id} has ended already: {self.state}.", f"See it: runctl show {self.id}")
-        persist(self._ask_for_the_end, timeout=timeout)
+        persist(lambda: self._ask_for_the_end(EndRequest(to_iso(now()))), timeout=timeout)
         if self.status.claimed_at is None:
             # Nobody runs it yet: end it here, so that a machine that still boots finds it ended.
             if self.record.end(self._seen, JobState.CANCELLED, Cause("user", "cancelled before it began")):
@@ -317,10 +321,39 @@ class Job:
         )
         return self
 
-    def _ask_for_the_end(self) -> None:
-        request = f'{{"requested_at": "{to_iso(now())}"}}'.encode()
+    def interrupt(self, message: str, *, keep_machine: bool = False, timeout: float | None = None) -> Job:
+        """Ask the job to save and to end as ``interrupted``, so that it can go on later; return when it has ended.
+
+        Parameters
+        ----------
+        message
+            Why, for the record.
+        keep_machine
+            Leave the machine on although it was launched for this job.
+        timeout
+            Seconds; by default what the machine takes at most to end the script and to upload.
+
+        Raises
+        ------
+        WaitTimedOut
+            The machine has not answered.
+        """
+        limit = self.spec.limits.grace_s + _SAVE_S if timeout is None else timeout
+        request = EndRequest(to_iso(now()), JobState.INTERRUPTED, message, keep_machine)
+        persist(lambda: self._ask_for_the_end(request), timeout=limit)
+        wait_until(
+            self._look,
+            lambda job: job.state.ended,
+            timeout=limit,
+            what=f"Job {self.id} was told to save and to end, but has not done so within {limit:.0f} s.",
+            to_resolve=f"Look at it: runctl logs {self.id}",
+            longest_s=0.5,
+        )
+        return self
+
+    def _ask_for_the_end(self, request: EndRequest) -> None:
         with storage_errors(), suppress(PreconditionFailed):
-            self.record.store.put(AttemptKeys(self.id, self.attempt).cancel, request, create_only=True)
+            self.record.store.put(AttemptKeys(self.id, self.attempt).cancel, request.to_json(), create_only=True)
 
     def _look(self) -> Job:
         """Like `refresh`, but while storage fails what was known stays true: the job goes on, and so who waits."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.targets.base import Target
 
 
+_NEWEST = 200
+"""Of all jobs, those among which the running ones are looked for."""
+
+
 class Jobs:
     """Jobs of one record.
 
@@ -199,14 +203,14 @@ class Jobs:
                     return self._job(seen).settle()
         raise JobNotFound(f"There is no job {ref!r}.", "See yours with: runctl jobs")
 
-    def running_on(self, instance_id: str) -> Sequence[str]:
-        """Return the ids of jobs that run on an instance, as their heartbeats say."""
+    def running_on(self, instance_id: str) -> Sequence[Job]:
+        """Return the jobs that run on an instance, as their heartbeats say."""
         alive = []
-        for seen in self.record.look_at_all(self.record.ids()[:50]):
+        for seen in self.record.look_at_all(self.record.ids()[:_NEWEST]):
             if seen.status.state.ended or seen.status.claimed_at is None:
                 continue
             if seen.status.instance_id == instance_id and seen.silent_s < seen.spec.pacing.deadline_s:
-                alive.append(seen.spec.id)
+                alive.append(self._job(seen))
         return alive
 
     def _job(self, seen: Seen) -> Job:

@@ -6,11 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.errors import InstanceNotFound, LaunchRefused
+from runctl_jupyter.orchestration.instances.reasons import is_spot_loss
+from runctl_jupyter.orchestration.instances.sightings import FORGETFUL_S
 from runctl_jupyter.orchestration.instances.wish import Wish
 from runctl_jupyter.orchestration.targets.base import Place, Started
 from runctl_jupyter.orchestration.targets.bootstrap import bootstrap_script
 from runctl_jupyter.orchestration.targets.bundle import publish
-from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, MachineAsked, blob_key
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT, Cause, MachineAsked, blob_key, from_iso, now
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
@@ -133,8 +135,11 @@ class Ec2Target:
             else:
                 instance = self._instances.of_job(job_id, status.attempt)
         except InstanceNotFound:
+            if (now() - from_iso(status.updated_at)).total_seconds() < FORGETFUL_S:
+                return None  # EC2 may not know yet what was launched a moment ago
             return Cause("machine", f"instance {status.instance_id} is gone; EC2 does not know it any more")
         if instance is None or instance.state not in _GONE:
             return None
         reason = f": {instance.state_reason}" if instance.state_reason else ""
-        return Cause("machine", f"instance {instance.id} is {instance.state}{reason}")
+        kind = "spot" if is_spot_loss(instance.state_reason_code) else "machine"
+        return Cause(kind, f"instance {instance.id} is {instance.state}{reason}")

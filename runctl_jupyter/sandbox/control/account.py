@@ -205,13 +205,16 @@ class AccountInventory:
         self._account = account
 
     def tags_of(self, resource_id: str) -> Mapping[str, str] | None:
-        """Tags of an EC2 resource; None when it does not exist."""
-        backend = ec2_backends[ACCOUNT_ID][REGION]
-        collections = (backend.volumes, backend.snapshots, backend.spot_instance_requests, backend.launch_templates,
-                       backend.fleets)  # fmt: skip
-        if backend.get_instance_by_id(resource_id) is None and not any(resource_id in one for one in collections):
-            return None
-        return {tag["key"]: tag["value"] for tag in backend.describe_tags(filters={"resource-id": [resource_id]})}
+        """Tags of an EC2 resource in any region; None when it does not exist."""
+        for backend in list(ec2_backends[ACCOUNT_ID].values()):
+            collections = (
+                backend.volumes, backend.snapshots, backend.spot_instance_requests, backend.launch_templates,
+                backend.fleets, backend.amis,
+            )  # fmt: skip
+            there = any(resource_id in one for one in collections)
+            if there or backend.get_instance_by_id(resource_id) is not None:
+                return dict(backend.tags.get(resource_id, {}))
+        return None
 
     def role_arns_of_profile(self, name: str) -> Sequence[str]:
         """ARNs of the roles in an instance profile."""

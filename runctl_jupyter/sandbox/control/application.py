@@ -32,6 +32,7 @@ from runctl_jupyter.sandbox.control.protocol_errors import (
     render_result,
     signature_error,
 )
+from runctl_jupyter.sandbox.control.regions import check_region
 from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
@@ -146,6 +147,7 @@ class Application:
             scope: SignedScope = check_signature(request, self._account.key_of, datetime.now(UTC))
         except SignatureError as error:
             raise signature_error(error, protocol) from error
+        check_region(scope, protocol)
         return self._account.principal_of(scope.access_key_id)
 
     def _refusal(self, principal: Principal, protocol: str, *, denied_by_fault: bool) -> Refusal:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from moto.ec2.utils import filter_dict_attribute_mapping
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping, get_prefix
 
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.capacity import CODE as CAPACITY_CODE
@@ -18,6 +18,7 @@ from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
+from runctl_jupyter.sandbox.control.regions import ENABLED
 from runctl_jupyter.sandbox.control.settings import REGION
 from runctl_jupyter.sandbox.control.volumes import VolumesBackend
 
@@ -87,7 +88,9 @@ class SandboxEC2Backend(VolumesBackend):
     def machines_of(self, instance_ids: Sequence[str]) -> list[Machine]:
         """Give the machines of ids; one id that is malformed or unknown refuses them all."""
         check_instance_ids(instance_ids)
-        found = [self.fleet.machines.find(one) for one in instance_ids]
+        # Machines are in one region; in the others their ids are unknown.
+        here = self.region_name == REGION
+        found = [self.fleet.machines.find(one) if here else None for one in instance_ids]
         missing = [one for one, machine in zip(instance_ids, found, strict=True) if machine is None]
         if missing:
             raise _not_found(missing)
@@ -187,6 +190,22 @@ class SandboxEC2Backend(VolumesBackend):
                 request.set_status(spot.CANCELED_RUNNING)
             self.fleet.save(request.instance_id)
         return requests
+
+    def describe_tags(self, filters: dict[str, list[str]] | None = None) -> list[dict[str, str]]:
+        """DescribeTags; those of one resource without a look at all tags of the account, as each resource asks."""
+        ids = (filters or {}).get("resource-id", [])
+        if filters is None or len(filters) != 1 or len(ids) != 1 or "*" in ids[0] or "?" in ids[0]:
+            found: list[dict[str, str]] = super().describe_tags(filters)
+            return found
+        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(ids[0]), "")
+        return [
+            {"resource_id": ids[0], "key": key, "value": value, "resource_type": kind}
+            for key, value in list(self.tags.get(ids[0], {}).items())
+        ]
+
+    def describe_regions(self, region_names: list[str] | None = None) -> list[Any]:
+        """DescribeRegions: those that the account has enabled, as without ``AllRegions``."""
+        return [region for region in super().describe_regions(region_names) if region.name in ENABLED]
 
     def create_tags(self, resource_ids: list[str], tags: dict[str, str]) -> bool:
         """Tag resources and keep the tags of instances on disk."""

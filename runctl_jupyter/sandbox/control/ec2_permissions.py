@@ -21,6 +21,7 @@ _EC2_ON_RESOURCES = {
     "ModifyInstanceMetadataOptions", "GetConsoleOutput", "CancelSpotInstanceRequests", "AttachVolume",
     "DetachVolume", "DeleteVolume", "DeleteSnapshot", "CreateTags", "DeleteTags", "DeleteLaunchTemplate",
     "AssociateIamInstanceProfile", "DeleteFleets", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate",
+    "DeregisterImage",
 }  # fmt: skip
 
 
@@ -75,8 +76,10 @@ def ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory) 
         if template := _template(form, "", inventory):
             ids.append(template)
         known = [(one, tags) for one in dict.fromkeys(ids) if (tags := inventory.tags_of(one)) is not None]
+        keys = [value for key, value in form.items() if re.fullmatch(r"Tag\.\d+\.Key", key)]
+        asked = {"aws:tagkeys": keys} if keys else {}
         for resource_id, tags in known:
-            yield Permission(name, ec2_arn(resource_id), tag_context("aws:ResourceTag", tags))
+            yield Permission(name, ec2_arn(resource_id), {**tag_context("aws:ResourceTag", tags), **asked})
         # Only unknown ids: the service itself says that they do not exist.
     else:
         yield Permission(name)

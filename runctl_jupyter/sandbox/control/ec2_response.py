@@ -7,8 +7,8 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.types import Base64EncodedString
-from moto.ec2.responses import EC2Response
 
+from runctl_jupyter.sandbox.control.ec2_pages import PagedLists
 from runctl_jupyter.sandbox.control.fleets import FleetActions
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import LaunchTemplateActions
@@ -17,7 +17,7 @@ from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
 from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
 
-class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, EC2Response):  # type: ignore[misc]
+class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, PagedLists):
     """Actions whose moto version does not do what EC2 does."""
 
     def describe_instances(self) -> ActionResult:

@@ -13,6 +13,7 @@ from typing import Any
 from runctl_jupyter.sandbox.control.ec2_permissions import ec2_arn, ec2_permissions, tag_context
 from runctl_jupyter.sandbox.control.policies import Permission
 from runctl_jupyter.sandbox.control.s3_permissions import s3_permissions
+from runctl_jupyter.sandbox.control.scheduler_permissions import scheduler_permissions
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
 
@@ -27,6 +28,8 @@ def needed(call: ServiceCall, inventory: Inventory) -> list[Permission]:
         return list(_ssm_permissions(call.action, _json(call.body), inventory))
     if call.service == "secretsmanager":
         return list(_secret_permissions(call.action, _json(call.body), inventory))
+    if call.service == "scheduler":
+        return list(scheduler_permissions(call))
     if call.service == "iam":
         return [_iam_permission(call.action, call.form)]
     if call.service == "sts":

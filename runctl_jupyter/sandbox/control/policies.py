@@ -174,8 +174,18 @@ def user_policy() -> dict[str, Any]:
             "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
             "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",
             "ec2:DeleteSnapshot", "ec2:CreateSnapshot", "ec2:DeleteLaunchTemplate", "ec2:DeleteFleets",
-            "ec2:GetConsoleOutput",
+            "ec2:DeregisterImage", "ec2:GetConsoleOutput",
         ], "*", _OWN),
+        # Of what is ours the one tag that protects it; "Null", since DeleteTags without keys takes off all tags.
+        _statement("Protect", ["ec2:CreateTags", "ec2:DeleteTags"], f"{ec2}instance/*", {
+            **_OWN,
+            "Null": {"aws:TagKeys": "false"},
+            "ForAllValues:StringEquals": {"aws:TagKeys": ["runctl:protected"]},
+        }),
+        _statement("ListSchedules", [
+            "scheduler:ListScheduleGroups", "scheduler:ListSchedules", "scheduler:ListTagsForResource"], "*"),
+        # Only groups of schedules have tags: a name is what tells ours.
+        _statement("OwnSchedules", ["scheduler:DeleteSchedule"], "arn:aws:scheduler:*:*:schedule/runctl*/*"),
         _statement("SendDocument", ["ssm:SendCommand", "ssm:StartSession"], [
             "arn:aws:ssm:*::document/AWS-RunShellScript", "arn:aws:ssm:*::document/AWS-StartPortForwardingSession"]),
         _statement("SendInstance", ["ssm:SendCommand", "ssm:StartSession"], f"{ec2}instance/*",

@@ -63,7 +63,7 @@ def is_gone(rc: Runctl, job: Job) -> None:
     """See that the job's own machine ended itself."""
     assert job.instance_id is not None
     gone = rc.instances.wait(job.instance_id, until="terminated", timeout=60)
-    assert "nstance initiated shutdown" in gone.state_reason, gone.state_reason
+    assert gone.state_reason_code == "Client.InstanceInitiatedShutdown", gone.state_reason
 
 
 def test_each_limit_ends_the_job_and_its_own_machine(engine: Engine, boto: Boto) -> None:

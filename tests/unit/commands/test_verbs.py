@@ -40,6 +40,9 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
     ("stop dev --force", ("stop", ("dev",), {"wait": False, "force": True})),
     ("stop dev --wait", ("stop", ("dev",), {"wait": True, "force": False})),
     ("terminate dev --force --wait", ("terminate", ("dev",), {"wait": True, "force": True})),
+    ("terminate dev prod", ("terminate_all", (("dev", "prod"),), {"wait": False, "force": False})),
+    ("protect dev", ("protect", ("dev",), {"off": False})),
+    ("protect dev --off", ("protect", ("dev",), {"off": True})),
     ("show i-0123456789abcdef0", ("get", ("i-0123456789abcdef0",), {})),
 ]
 
