@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = invoke(sys.argv[1:] if arguments is None else arguments, request)
         _show(outcome, request.door.prompt)
         sys.stdout.flush()
+        return int(getattr(outcome.value, "exit_status", 0))  # a report may say that not all went well
     except KeyboardInterrupt:
         return _say(Interrupted(request.door.prompt))
     except BrokenPipeError:
@@ -132,6 +133,8 @@ def _hand_over(job: Job, prompt: str) -> None:
 
 
 def _print_json(value: object) -> None:
+    for note in getattr(value, "notes", ()):  # stdout is one document and nothing else
+        print(f"runctl: {note}", file=sys.stderr)
     print(json.dumps(value.to_dict(), ensure_ascii=False))  # type: ignore[attr-defined]  # every result has it
 
 

@@ -20,6 +20,7 @@ from runctl_jupyter.commands.parameters import json_option, place_options
 from runctl_jupyter.commands.place import EXAMPLES, status, use, whereabouts
 from runctl_jupyter.commands.references import show, wait
 from runctl_jupyter.commands.request import Choice, Request, pass_request
+from runctl_jupyter.commands.resources import resources
 from runctl_jupyter.commands.results import Interrupted, Text
 from runctl_jupyter.commands.s3 import s3
 from runctl_jupyter.commands.sandbox_verbs import sandbox
@@ -27,7 +28,8 @@ from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
     "use", "status", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "panel", "sandbox", "demo", "help",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "panel", "sandbox",
+    "demo", "help",
 ]  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 for verb in (
     use, status, setup, create, list_instances, show, start, stop, terminate, protect, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, panel, sandbox, demo, show_help,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

@@ -23,6 +23,8 @@ VALUES = (
     ("runctl_jupyter.orchestration.checkpoints.inside", "CheckpointInfo"),
     ("runctl_jupyter.orchestration.checkpoints.difference", "CheckpointDiff"),
     (_MODEL, "PruneReport"),
+    ("runctl_jupyter.orchestration.resources.model", "ResourceSummary"),
+    ("runctl_jupyter.orchestration.resources.model", "CleanupReport"),
     (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),

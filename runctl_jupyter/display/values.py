@@ -16,6 +16,7 @@ from runctl_jupyter.display.provenance import (
     provenance_text,
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
+from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
 from runctl_jupyter.orchestration.account.setup import SetupReport
@@ -37,6 +38,7 @@ from runctl_jupyter.orchestration.model import (
     SyncReport,
     Transfer,
 )
+from runctl_jupyter.orchestration.resources.model import CleanupReport, ResourceSummary
 from runctl_jupyter.orchestration.units import age_text, duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now, to_iso
 
@@ -190,6 +192,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    ResourceSummary: (summary_text, summary_bundle),
+    CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),
     SetupByHand: (by_hand_text, by_hand_bundle),
 }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SyncReport,
         Transfer,
     )
+    from runctl_jupyter.orchestration.resources.model import CleanupReport, Resource, ResourceSummary
     from runctl_jupyter.orchestration.runctl import Runctl
     from runctl_jupyter.orchestration.storage.options import S3Options
     from runctl_jupyter.orchestration.storage.storage import Storage
@@ -63,6 +64,7 @@ _HOMES = {
         "SyncReport",
         "Transfer",
     ),
+    "resources.model": ("CleanupReport", "Resource", "ResourceSummary"),
     "runctl": ("Runctl",),
     "storage.options": ("S3Options",),
     "storage.storage": ("Storage",),
@@ -75,6 +77,7 @@ __all__ = [
     "CheckpointDiff",
     "CheckpointInfo",
     "Checkpoints",
+    "CleanupReport",
     "Column",
     "Instance",
     "Instances",
@@ -88,6 +91,8 @@ __all__ = [
     "Log",
     "ObjectEvent",
     "PruneReport",
+    "Resource",
+    "ResourceSummary",
     "Runctl",
     "RunctlError",
     "S3Options",

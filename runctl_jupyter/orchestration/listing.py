@@ -43,12 +43,17 @@ class Listing(Sequence[T]):
         How each is printed.
     empty
         What to say when there are none, and the next step.
+    notes
+        What else to know, a line each, e.g. who could not be asked.
     """
 
-    def __init__(self, rows: Sequence[T], columns: Sequence[Column[T]], empty: str) -> None:
+    def __init__(
+        self, rows: Sequence[T], columns: Sequence[Column[T]], empty: str, *, notes: Sequence[str] = ()
+    ) -> None:
         self._rows = list(rows)
         self.columns = tuple(columns)
         self.empty = empty
+        self.notes = tuple(notes)
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -78,9 +83,8 @@ class Listing(Sequence[T]):
         return pandas.DataFrame(self.to_dict())
 
     def __repr__(self) -> str:
-        if not self._rows:
-            return self.empty
-        return text_table([(c.title, c.right) for c in self.columns], self.cells())
+        table = text_table([(c.title, c.right) for c in self.columns], self.cells()) if self._rows else self.empty
+        return "\n".join([table, *(printable(note) for note in self.notes)])
 
 
 def text_table(columns: Sequence[tuple[str, bool]], cells: Sequence[Sequence[str]]) -> str:

@@ -55,8 +55,13 @@ class Instance(Value):
     """When its time limit powers it off."""
     state_reason: str = ""
     """Why it ended or was stopped, in words; empty while it runs."""
+    price_source: str = ""
+    """Where `price_per_hour` is from, and how old that is."""
+    cost_parts: Mapping[str, Any] = field(default_factory=dict)
+    """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
+    which cost more than is said here. Disks are billed while it is stopped."""
     state_reason_code: str = ""
-    """The same as EC2's code, e.g. ``Server.SpotInstanceTermination``."""
+    """The same as `state_reason` as EC2's code, e.g. ``Server.SpotInstanceTermination``."""
     spot_request_id: str | None = None
     protected: bool = False
     """Whether `terminate` refuses to end it."""

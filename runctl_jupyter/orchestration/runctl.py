@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
@@ -185,6 +186,11 @@ class Runctl:
         objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
         return Storage(self._bucket, objects, memory)
 
+    @cached_property
+    def resources(self) -> Resources:
+        """Everything that carries our tag, in any region."""
+        return Resources(self._session, self._prices_in, lambda: self._record, S3(self._session))
+
     def costs(self) -> Costs:
         """Return what runs now costs, and what the last days have cost, at list prices."""
         instances = [] if self.settings.target == "local" else self.instances.list()
@@ -276,12 +282,17 @@ class Runctl:
 
     @cached_property
     def _prices(self) -> Prices:
-        if self.settings.target == "local":
-            return Prices(None, None)
-        region = self._session.region
+        return Prices(None, None) if self.settings.target == "local" else self._prices_in(self._session.region)
+
+    @cached_property
+    def _prices_in(self) -> Callable[[str], Prices]:
+        return cache(self._new_prices)
+
+    def _new_prices(self, region: str) -> Prices:
+        session = self._session.at(region)
         # What another endpoint says is no price of AWS's, and not for others to find.
-        kept_in = _cache_dir() / "prices" / f"{region}.json" if self._session.is_aws else None
-        return Prices(AwsPrices(self._session), region, kept_in)
+        kept_in = _cache_dir() / "prices" / f"{region}.json" if session.is_aws else None
+        return Prices(AwsPrices(session), region, kept_in)
 
     @cached_property
     def _record(self) -> JobRecord:

@@ -30,6 +30,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
+BLOBS_PREFIX = "blobs/"
 JOBS_PREFIX = "jobs/"
 RESUMED_PREFIX = "resumed/"
 """One listing of it tells which jobs of thousands that have ended live again."""
@@ -58,7 +59,7 @@ def checkpoint_in(address: str) -> Optional[tuple[str, int, int]]:
 
 def blob_key(sha256: str) -> str:
     """Return the key of a content-addressed object."""
-    return f"blobs/{sha256}"
+    return f"{BLOBS_PREFIX}{sha256}"
 
 
 @dataclass(frozen=True)

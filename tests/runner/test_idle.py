@@ -396,12 +396,13 @@ def test_counters_of_this_very_machine() -> None:
 
 
 def test_the_guard_travels_in_the_user_data_and_runs_alone(tmp_path: Path) -> None:
-    text = user_data(3600, "exit 0", 1800)
-    assert len(text.encode()) < LIMIT_BYTES - 4096  # room for what starts a job
+    text = user_data(3600, None, 1800)
+    assert len(text.encode()) < LIMIT_BYTES - 2048
+    assert len(user_data(3600, "exit 0").encode()) < LIMIT_BYTES - 8192  # room for what starts a job
     found = re.search(r"<<'RUNCTL_GUARD'\n(.*?)\nRUNCTL_GUARD\n", text, re.DOTALL)
     assert found is not None
     guard = tmp_path / "guard.pyz"
-    guard.write_bytes(base64.b64decode(found[1]))
+    guard.write_bytes(base64.b85decode(found[1].replace("\n", "")))
     assert "runctl_jupyter/runner/idle_guard.py" in zipfile.ZipFile(guard).namelist()
     said = subprocess.run([sys.executable, "-I", guard, "--help"], capture_output=True, text=True, check=False)
     assert (said.returncode, "--idle-stop SECONDS" in said.stdout) == (0, True)

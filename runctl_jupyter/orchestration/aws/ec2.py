@@ -138,14 +138,6 @@ class Ec2:
             else:
                 self._session.ec2.create_tags(Resources=[resource_id], Tags=[{"Key": key, "Value": value}])
 
-    def volumes_of(self, instance_id: str) -> list[VolumeTypeDef]:
-        """Return the volumes that are attached to an instance."""
-        with aws_errors(f"look at the disks of {instance_id}"):
-            pages = self._session.ec2.get_paginator("describe_volumes").paginate(
-                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
-            )
-            return [volume for page in pages for volume in page["Volumes"]]
-
     def spot_request(self, request_id: str) -> SpotInstanceRequestTypeDef | None:
         """Return a Spot request; None when EC2 has forgotten it, some hours after its end."""
         from botocore.exceptions import ClientError

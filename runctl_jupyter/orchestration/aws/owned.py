@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors
+from runctl_jupyter.orchestration.errors import RunctlError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
@@ -34,6 +35,11 @@ def enabled_regions(session: AwsSession) -> list[str]:
     """Return the regions that the account has enabled."""
     with aws_errors("list the regions of the account"):
         return sorted(region["RegionName"] for region in session.ec2.describe_regions()["Regions"])
+
+
+def known_regions(session: AwsSession) -> list[str]:
+    """Return the regions that this version of boto3 knows; asks nobody."""
+    return session.boto3_session.get_available_regions("ec2")
 
 
 class Owned:
@@ -113,11 +119,11 @@ class Owned:
                         found += [(each, tags) for each in listed["Schedules"]]
         return found
 
-    def terminate(self, ids: Sequence[str]) -> dict[str, Exception]:
+    def terminate(self, ids: Sequence[str]) -> dict[str, RunctlError]:
         """End instances; return what could not be, by id."""
         return _in_groups(ids, lambda some: self._session.ec2.terminate_instances(InstanceIds=some), "terminate")
 
-    def cancel_spot_requests(self, ids: Sequence[str]) -> dict[str, Exception]:
+    def cancel_spot_requests(self, ids: Sequence[str]) -> dict[str, RunctlError]:
         """Cancel Spot requests; return what could not be, by id. Their running instances go on."""
         cancel = self._session.ec2.cancel_spot_instance_requests
         return _in_groups(ids, lambda some: cancel(SpotInstanceRequestIds=some), "cancel Spot request")
@@ -186,11 +192,9 @@ class Owned:
         return found
 
 
-def _in_groups(ids: Sequence[str], end: Callable[[list[str]], object], verb: str) -> dict[str, Exception]:
+def _in_groups(ids: Sequence[str], end: Callable[[list[str]], object], verb: str) -> dict[str, RunctlError]:
     """End many with few requests. One that EC2 refuses fails its whole request: then each gets its own."""
-    from runctl_jupyter.orchestration.errors import RunctlError
-
-    failed: dict[str, Exception] = {}
+    failed: dict[str, RunctlError] = {}
     for at in range(0, len(ids), _AT_ONCE):
         some = list(ids[at : at + _AT_ONCE])
         try:

@@ -13,7 +13,7 @@ from runctl_jupyter.orchestration.model import ObjectEntry, ObjectPage, PrefixEn
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, MultipartUploadTypeDef
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
@@ -106,6 +106,23 @@ class S3:
         with aws_errors(f"copy {source[1]!r} to bucket {bucket!r}"):
             found: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
             self._client.copy(found, bucket, key, ExtraArgs={**self._payer, **self._kept})
+
+    def unfinished_uploads(self, bucket: str, prefix: str) -> list[MultipartUploadTypeDef]:
+        """Return the uploads in parts under `prefix` that have been begun and neither ended nor given up."""
+        with aws_errors(f"list unfinished uploads to bucket {bucket!r}"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+            return [each for page in pages for each in page.get("Uploads", [])]
+
+    def uploaded_bytes(self, bucket: str, key: str, upload_id: str) -> int:
+        """Return the bytes of an unfinished upload's parts, which are billed."""
+        with aws_errors(f"list the parts of an upload to {key!r}"):
+            pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
+            return sum(int(part.get("Size", 0)) for page in pages for part in page.get("Parts", []))
+
+    def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """Give an unfinished upload up; its parts are removed."""
+        with aws_errors(f"end an upload to {key!r}"):
+            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
 
 def _name(key: str) -> str:

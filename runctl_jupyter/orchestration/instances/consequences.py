@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH, disk_per_hour
+from runctl_jupyter.orchestration.instances.disks import to_disk
 from runctl_jupyter.orchestration.units import age_text, money_text
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
 
     from runctl_jupyter.orchestration.model import Checkpoint
-
-DiskPrice = Callable[["Sequence[VolumeTypeDef]"], "float | None"]
-"""Returns what volumes cost in a month, in USD; None where that is not known."""
 
 
 class Occupant(Protocol):
@@ -54,10 +53,10 @@ def last_save(job: Occupant) -> str:
 
 
 def of_stop(
-    volumes: Sequence[VolumeTypeDef], price: DiskPrice, *, interrupted: Iterable[Occupant] = ()
+    volumes: Sequence[VolumeTypeDef], region: str | None, *, interrupted: Iterable[Occupant] = ()
 ) -> Consequences:
     """Say what a stop keeps and loses (EC2 User Guide, "Stop and start Amazon EC2 instances")."""
-    usd = price(volumes) if volumes else None
+    usd = _per_month(volumes, region)
     bill = "at a price that is not known here" if usd is None else f"at {money_text(usd)} a month"
     keeps = [f"its disks ({_gib(volumes)} GiB), which are billed on {bill}"] if volumes else []
     keeps += [f"job {job.id}, interrupted; {last_save(job)}: runctl resume {job.id}" for job in interrupted]
@@ -76,6 +75,11 @@ def of_termination(
     keeps = ["what its jobs have stored in S3: logs, checkpoints, outputs"]
     keeps += [f"volume {each['VolumeId']} ({each['Size']} GiB), which is billed on" for each in left]
     return Consequences(keeps, loses)
+
+
+def _per_month(volumes: Iterable[VolumeTypeDef], region: str | None) -> float | None:
+    prices = [disk_per_hour(to_disk(each), region) for each in volumes]
+    return None if None in prices else sum(each for each in prices if each is not None) * HOURS_PER_MONTH
 
 
 def _gib(volumes: Iterable[VolumeTypeDef]) -> int:

@@ -68,12 +68,12 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None, cost: Co
         private_ip=described.get("PrivateIpAddress"),
         owner=tags.get(TAG_OWNER, ""),
         expires_at=launched + timedelta(seconds=float(ttl)) if ttl else None,
+        price_source=price.source_text if price else "",
+        cost_parts=cost.to_dict() if cost else {},
         state_reason=reasons.words(described),
         state_reason_code=reasons.code_of(described),
         spot_request_id=described.get("SpotInstanceRequestId"),
         protected=tags.get(TAG_PROTECTED) == "true",
-        price_source=price.source_text if price else "",
-        cost_parts=cost.to_dict() if cost else {},
     )
 
 

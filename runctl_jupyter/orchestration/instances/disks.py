@@ -21,10 +21,11 @@ def disks_of_ours(ec2: Ec2) -> list[Disk]:
     RunctlError
         AWS does not tell.
     """
-    return [_disk(each) for each in ec2.volumes({f"tag:{TAG_MANAGED}": ["true"]})]
+    return [to_disk(each) for each in ec2.volumes({f"tag:{TAG_MANAGED}": ["true"]})]
 
 
-def _disk(described: VolumeTypeDef) -> Disk:
+def to_disk(described: VolumeTypeDef) -> Disk:
+    """Return EC2's description of a volume as a `Disk`."""
     attached = [each.get("InstanceId") for each in described.get("Attachments", []) if each.get("State") != "detached"]
     tags = {tag.get("Key"): tag.get("Value", "") for tag in described.get("Tags", [])}
     return Disk(

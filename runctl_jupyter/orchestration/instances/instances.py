@@ -65,7 +65,7 @@ class Instances:
         self._on_create = on_create
         self._ec2, self._ssm, self._settings = ec2, ssm, settings
         self.launcher = launcher
-        self._life = LifeCycle(ec2, ssm, self.get, jobs_on, ttl_s=settings.ttl)
+        self._life = LifeCycle(ec2, ssm, self.get, jobs_on, ttl_s=settings.ttl, region=reader.region)
 
     def create(
         self,

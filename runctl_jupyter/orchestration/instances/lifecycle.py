@@ -21,9 +21,11 @@ from runctl_jupyter.orchestration.model import EndedInstance, Instance
 from runctl_jupyter.orchestration.waiting import wait_until
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import VolumeTypeDef
+
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
-    from runctl_jupyter.orchestration.instances.consequences import Consequences, DiskPrice, Occupant
+    from runctl_jupyter.orchestration.instances.consequences import Consequences, Occupant
 
 Until = Literal["ready", "running", "stopped", "terminated"]
 
@@ -53,8 +55,8 @@ class LifeCycle:
         Returns an instance of ours by id or name, as EC2 describes it at that moment.
     ttl_s
         Time limit of one whose tag does not say it.
-    disk_price
-        What disks cost that stay.
+    region
+        Where they are, which decides what their disks cost.
     """
 
     def __init__(
@@ -65,10 +67,10 @@ class LifeCycle:
         jobs_on: JobsOn,
         *,
         ttl_s: float,
-        disk_price: DiskPrice = lambda _: None,
+        region: str | None = None,
     ) -> None:
         self._ec2, self._ssm, self._get, self._jobs_on = ec2, ssm, get, jobs_on
-        self._ttl_s, self._disk_price = ttl_s, disk_price
+        self._ttl_s, self._region = ttl_s, region
 
     def start(self, ref: str) -> Instance:
         """Start a stopped instance, await it, and arm its limits; see `Instances.start`."""
@@ -101,7 +103,7 @@ class LifeCycle:
             interrupted = () if force else self._let_save(instance)
             self._ec2.stop(instance.id)
             self._await_change(instance, ("pending", "running"), "stop")
-        comes_of_it = consequences.of_stop(self._ec2.volumes_of(instance.id), self._disk_price, interrupted=interrupted)
+        comes_of_it = consequences.of_stop(self._volumes_of(instance), self._region, interrupted=interrupted)
         return _ended(self.wait(instance.id, until="stopped") if wait else self._get(instance.id), comes_of_it)
 
     def terminate(self, refs: Sequence[str], *, wait: bool, force: bool) -> list[EndedInstance]:
@@ -114,8 +116,7 @@ class LifeCycle:
             if running[each.id] and not force:
                 raise _busy(each, running[each.id], "terminate", "would be lost")
         comes_of_it = {
-            each.id: consequences.of_termination(each.id, self._ec2.volumes_of(each.id), running[each.id])
-            for each in living
+            each.id: consequences.of_termination(each.id, self._volumes_of(each), running[each.id]) for each in living
         }
         for each in living:
             self._cancel_persistent_request(each)
@@ -172,6 +173,9 @@ class LifeCycle:
             what=f"{label(wanted)} was not {until} within {limit:.0f} s.",
             to_resolve=f"It may still come: runctl wait {wanted.id}",
         )
+
+    def _volumes_of(self, instance: Instance) -> Sequence[VolumeTypeDef]:
+        return self._ec2.volumes({"attachment.instance-id": [instance.id]})
 
     def _seen_ending(self, instance: Instance) -> Instance:
         """Return the instance once EC2 shows that it ends."""

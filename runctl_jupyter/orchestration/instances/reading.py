@@ -42,7 +42,7 @@ class InstanceReader:
     """
 
     def __init__(self, prices: Prices, disks: Callable[[], Sequence[Disk]], region: str) -> None:
-        self._prices, self._list_disks, self._region = prices, disks, region
+        self._prices, self._list_disks, self.region = prices, disks, region
         self._disks: dict[str, Disk] = {}
         self._asked_for: set[str] = set()
         self._lock = Lock()
@@ -81,7 +81,7 @@ class InstanceReader:
             return cost
         ids = _volume_ids(described)
         known = [disks[each] for each in ids if each in disks]
-        cost += disks_cost(known, begin, moment, self._region)
+        cost += disks_cost(known, begin, moment, self.region)
         return cost if len(known) == len(ids) else cost + Cost.of(disk=None)
 
     def _disks_of(self, described: Sequence[InstanceTypeDef]) -> Mapping[str, Disk]:

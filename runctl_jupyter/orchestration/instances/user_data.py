@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import zipfile
-from functools import cache
-from importlib import resources
+from runctl_jupyter.orchestration.instances import programs
 
 _TTL = """\
 # The time limit comes first, so that it holds whatever else fails.
-systemctl stop runctl-ttl.timer 2>/dev/null
-if ! systemd-run --unit=runctl-ttl --on-active={seconds}s shutdown -h now 2>/dev/null; then
-  setsid sh -c 'sleep {seconds}; shutdown -h now' </dev/null >/dev/null 2>&1 &
-fi
+arm=$(cat <<'RUNCTL_ARM'
+root="${{RUNCTL_ROOT:-/var/lib/runctl}}"
+ends_in() {{
+  systemctl stop runctl-ttl.timer 2>/dev/null
+  systemd-run --unit=runctl-ttl --on-active="$1s" shutdown -h now 2>/dev/null || {{
+    setsid sh -c 'sleep "$1"; [ "$(cat "$2")" -gt "$(date +%s)" ] || shutdown -h now' - "$1" "$root/ends-at" \\
+      </dev/null >/dev/null 2>&1 &
+  }}
+}}
+RUNCTL_ARM
+)
+eval "$arm"
+ends_in {seconds}
+mkdir -p "$root"
+echo $(($(date +%s) + {seconds})) > "$root/ends-at"
+# User data runs once, and a reboot forgets timers: cloud-init runs this at each further boot.
+boot="$(dirname "$root")/cloud/scripts/per-boot"
+mkdir -p "$boot"
+{{ echo '#!/bin/sh'; echo "$arm"; cat <<'RUNCTL_BOOT'
+left=$(($(cat "$root/ends-at" || echo 0) - $(date +%s)))
+# Over, and yet not powered off by it: the instance was stopped meanwhile, and the limit counts from each start.
+if [ $left -le 0 ] || [ $left -gt {seconds} ]; then left={seconds}; fi
+[ $left -ge {least} ] || left={least}
+echo $(($(date +%s) + left)) > "$root/ends-at"
+ends_in $left
+{watch}{unfinished}RUNCTL_BOOT
+}} > "$boot/runctl"
+chmod 755 "$boot/runctl"
 """
+"""Without systemd a timer that ends looks whether it has been overridden by a later one."""
+
+_LEAST_S = 300
+"""Of the limit after a boot: who has started the instance, and is about to arm it anew, comes in time."""
 
 _QUIET = """\
 # Upgrades in the background hold the lock of packages, and may change a GPU's driver under a run.
@@ -53,9 +77,9 @@ fi
 
 _IDLE = """\
 # Nothing of this needs the network: the program that watches is here.
-idle="${{RUNCTL_ROOT:-/var/lib/runctl}}/idle"
+idle="$root/idle"
 mkdir -p "$idle"
-base64 -d > "$idle/guard.pyz" <<'RUNCTL_GUARD'
+{decode} > "$idle/guard.pyz" <<'RUNCTL_GUARD'
 {program}
 RUNCTL_GUARD
 cat > "$idle/runctl-idle.service" <<RUNCTL_UNIT
@@ -68,25 +92,19 @@ RestartSec=30
 [Install]
 WantedBy=multi-user.target
 RUNCTL_UNIT
-# A unit, so that it starts at each boot. Without systemd it comes back when runctl starts the instance.
-if ! {{ systemctl enable "$idle/runctl-idle.service" && systemctl restart runctl-idle.service; }} 2>/dev/null; then
-  setsid python3 "$idle/guard.pyz" --idle-stop {seconds} </dev/null >>"$idle/guard.log" 2>&1 &
-fi
+systemctl enable "$idle/runctl-idle.service" 2>/dev/null
+{watch}"""
+
+_WATCH = """\
+systemctl restart runctl-idle.service 2>/dev/null || {{
+  setsid python3 "$root/idle/guard.pyz" --idle-stop {seconds} </dev/null >>"$root/idle/guard.log" 2>&1 &
+}}
 """
-
-_GUARD = ("__init__.py", "activity.py", "idle_guard.py", "power.py")
-_GUARD_MAIN = """\
-import sys
-
-from runctl_jupyter.runner.idle_guard import main
-
-sys.exit(main())
-"""
-_LINE = 76
+"""Starts the guard, as a unit where there is systemd."""
 
 _UNFINISHED = """\
 # Runners that a power-off has cut off save what they have left on the disk.
-for each in "${RUNCTL_ROOT:-/var/lib/runctl}"/jobs/*/*/unfinished; do
+for each in "$root"/jobs/*/*/unfinished; do
   [ ! -f "$each" ] || sh "$each"
 done
 """
@@ -104,7 +122,7 @@ fi
 
 
 def limits(ttl_s: float, idle_stop_s: float | None = None) -> str:
-    """Return a script that arms the limits of the machine; to be run after each boot, which forgets the time limit.
+    """Return a script that arms the limits of the machine, and lets each further boot do so.
 
     Parameters
     ----------
@@ -113,28 +131,17 @@ def limits(ttl_s: float, idle_stop_s: float | None = None) -> str:
     idle_stop_s
         Seconds without any use after which it powers itself off; None to stay.
     """
-    text = _TTL.format(seconds=int(ttl_s))
+    seconds, watch = max(1, int(ttl_s)), "" if idle_stop_s is None else _WATCH.format(seconds=int(idle_stop_s))
+    text = _TTL.format(seconds=seconds, least=min(seconds, _LEAST_S), watch=watch, unfinished=_UNFINISHED)
     if idle_stop_s is not None:
-        text += _IDLE.format(seconds=int(idle_stop_s), program=_guard())
+        guard = programs.as_text("idle_guard", "activity", "power")
+        text += _IDLE.format(seconds=int(idle_stop_s), decode=programs.DECODE, program=guard, watch=watch)
     return text
 
 
 def after_start(ttl_s: float, idle_stop_s: float | None) -> str:
     """Return a script for a machine that was started again: arm its `limits`, finish what was cut off."""
     return limits(ttl_s, idle_stop_s) + _UNFINISHED
-
-
-@cache
-def _guard() -> str:
-    """Return the program that watches for idleness as lines of base64: a zip that Python runs as it is."""
-    folder = resources.files("runctl_jupyter").joinpath("runner")
-    sources = {f"runctl_jupyter/runner/{name}": folder.joinpath(name).read_text() for name in _GUARD}
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, text in {"__main__.py": _GUARD_MAIN, "runctl_jupyter/__init__.py": "", **sources}.items():
-            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    encoded = base64.b64encode(raw.getvalue()).decode()
-    return "\n".join(encoded[at : at + _LINE] for at in range(0, len(encoded), _LINE))
 
 
 LIMIT_BYTES = 16 * 1024

@@ -1,18 +1,27 @@
-"""Lists of EC2 in pages, which moto gives whole.
-
-Range of MaxResults: EC2 API reference, of each action (5 to 1,000).
-"""
+"""Lists of EC2 in pages, which moto gives whole (EC2 API reference: MaxResults from 5 to 1,000)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 
 from runctl_jupyter.sandbox.control.paging import page
 
+_LEAST, _MOST = 5, 1000
+
 
 class PagedLists(EC2Response):  # type: ignore[misc]
-    """Describes of moto's that answer MaxResults and NextToken."""
+    """Describes that answer MaxResults and NextToken."""
+
+    def describe_volumes(self) -> ActionResult:
+        """DescribeVolumes."""
+        return self._page("Volumes", super().describe_volumes())
+
+    def describe_snapshots(self) -> ActionResult:
+        """DescribeSnapshots."""
+        return self._page("Snapshots", super().describe_snapshots())
 
     def describe_images(self) -> ActionResult:
         """DescribeImages."""
@@ -23,5 +32,9 @@ class PagedLists(EC2Response):  # type: ignore[misc]
         return self._page("SpotInstanceRequests", super().describe_spot_instance_requests())
 
     def _page(self, key: str, whole: ActionResult) -> ActionResult:
-        rows, following = page(whole.result[key], self.params, least=5, most=1000)
-        return ActionResult({**whole.result, key: rows, "NextToken": following})
+        """Return the page asked for of a whole answer; without MaxResults it is the whole."""
+        if self._get_param("MaxResults") is None and self._get_param("NextToken") is None:
+            return whole
+        told: Any = whole.result
+        rows, following = page(told[key], self.params, least=_LEAST, most=_MOST)
+        return ActionResult({**told, key: rows, "NextToken": following})

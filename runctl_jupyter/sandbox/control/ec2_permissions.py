@@ -20,8 +20,8 @@ _EC2_ON_RESOURCES = {
     "TerminateInstances", "StopInstances", "StartInstances", "RebootInstances", "ModifyInstanceAttribute",
     "ModifyInstanceMetadataOptions", "GetConsoleOutput", "CancelSpotInstanceRequests", "AttachVolume",
     "DetachVolume", "DeleteVolume", "DeleteSnapshot", "CreateTags", "DeleteTags", "DeleteLaunchTemplate",
-    "AssociateIamInstanceProfile", "DeleteFleets", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate",
-    "DeregisterImage",
+    "AssociateIamInstanceProfile", "DeleteFleets", "DeregisterImage", "CreateLaunchTemplateVersion",
+    "ModifyLaunchTemplate",
 }  # fmt: skip
 
 

@@ -167,6 +167,7 @@ class Fleet:
             endpoint_urls={"default": self._url},
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
+            on_guest_reboot=self.machines.guest_reboot,
             unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)
@@ -279,7 +280,6 @@ def _dress(instance: Any, private_ip: str, launch: Launch) -> None:
     for device, block in instance.get_block_device_mapping:
         volume = instance.ec2_backend.get_volume(block.volume_id)
         volume.iops = performance[device].get("Iops") or volume.iops
-        volume.attachment.delete_on_termination = bool(block.delete_on_termination)  # DescribeVolumes tells it too
         volume.throughput = performance[device].get("Throughput") or (125 if volume.volume_type == "gp3" else None)
 
 

@@ -200,6 +200,12 @@ class Machines:
             ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or machine.instance.lifecycle
             (self.terminate if ends else self.stop)(machine, GUEST_SHUTDOWN)
 
+    def guest_reboot(self, instance_id: str) -> None:
+        """Start a machine again that went down for that; EC2 shows ``running`` all the while."""
+        machine = self.find(instance_id)
+        if machine is not None and machine.state == "running":
+            self.reboot(machine)
+
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something later, unless the sandbox ends before."""
 

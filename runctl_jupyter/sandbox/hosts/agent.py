@@ -49,6 +49,8 @@ class AgentLink:
         self._gone = threading.Event()
         self._lock = threading.Lock()
         self._exits: dict[str, Future[int | None]] = {}
+        self.reboots = False
+        """Whether the machine has ended in order to start again."""
 
     def listen(self) -> None:
         """Start to follow the first process, once it has its end of the connection."""
@@ -144,6 +146,7 @@ class AgentLink:
                         if exited is not None:
                             exited.set_result(message["code"])
                     else:
+                        self.reboots = message["event"] == "reboot"
                         break
             except ConnectionResetError:  # a first process that was killed leaves unread data behind
                 pass

@@ -113,7 +113,8 @@ class Host(Protocol):
     def boot(self) -> None:
         """Power on: returns when processes can run and IMDS answers.
 
-        The first boot starts the user data in the background.
+        The first boot starts the user data in the background, each further one what lies in cloud-init's folder of
+        scripts for each boot.
 
         Raises
         ------
@@ -175,6 +176,8 @@ class HostServices:
     """Current role credentials of this instance, or None without an instance profile."""
     on_guest_shutdown: Callable[[str], None]
     """Called with the instance id when the machine powered itself off (``shutdown``, or its first process died)."""
+    on_guest_reboot: Callable[[str], None] = field(default=lambda _: None)
+    """Called with the instance id when the machine has gone down in order to start again (``reboot``)."""
     unplugged: Callable[[], bool] = field(default=lambda: False)
     """Whether the machine's network is to look unplugged to a connection that it opens now."""
 

@@ -24,6 +24,7 @@ CONSOLE_BYTES = 64 << 10
 GUEST_PROGRAMS = Path(__file__).parent / "guest"
 AGENT_FOLDER = "var/lib/amazon/ssm"
 USER_DATA_SCRIPT = "var/lib/cloud/instance/scripts/part-001"
+BOOT_SCRIPTS = "var/lib/cloud/scripts/per-boot"
 USER_DATA_LOG = "var/log/cloud-init-output.log"
 INSTANCE_STORE = "opt/dlami/nvme"
 """Where Deep Learning AMIs mount the instance store."""
@@ -60,7 +61,7 @@ class Machine(ABC):
         return first is not None and link is not None and not link.gone and first.poll() is None
 
     def boot(self) -> None:
-        """Power on; the first boot starts the user data in the background. No effect on a running machine."""
+        """Power on; starts user data or the scripts for each boot in the background. No effect on a running machine."""
         with self._power:
             if self.alive:
                 return
@@ -74,6 +75,8 @@ class Machine(ABC):
                 raise HostError(" ".join(text.split())[:400]) from error
             if self._count_boot() == 1:
                 self._start_user_data()
+            else:
+                self._start_boot_scripts()
 
     def start_script(self, script: ShellScript) -> RunningScript:
         """Start a shell script as the SSM agent would; on a machine that is off it ends as "machine gone"."""
@@ -210,7 +213,8 @@ class Machine(ABC):
             if link is not self._link:
                 return  # the control plane was faster, or the machine has been started anew
             self.power_off()
-        self._services.on_guest_shutdown(self.spec.instance_id)
+        ended = self._services.on_guest_reboot if link.reboots else self._services.on_guest_shutdown
+        ended(self.spec.instance_id)
 
     def _count_boot(self) -> int:
         boots = json.loads(self._boots_log.read_text()) + 1 if self._boots_log.exists() else 1
@@ -220,7 +224,7 @@ class Machine(ABC):
     def _start_user_data(self) -> None:
         """Run the user data as cloud-init does: only a script (``#!``), as a program of its own, output to its log."""
         user_data = self.spec.user_data
-        if user_data is None or self._link is None:
+        if user_data is None:
             return
         if not user_data.startswith(b"#!"):
             with (self.folder / "console.log").open("ab") as console:
@@ -228,7 +232,19 @@ class Machine(ABC):
             return
         path = self._inside(USER_DATA_SCRIPT)
         text = user_data.decode(errors="surrogateescape")
-        program = Program([path], self._environment(), self._working_directory(), {path: text})
+        self._start_logged(Program([path], self._environment(), self._working_directory(), {path: text}))
+
+    def _start_boot_scripts(self) -> None:
+        """Run what lies in cloud-init's folder for that, in order (cloud-init, module "scripts per boot").
+
+        At the first boot it is empty: the images bring nothing, and user data runs after it.
+        """
+        each = f'for each in {shlex.quote(self._inside(BOOT_SCRIPTS))}/*; do [ ! -x "$each" ] || "$each"; done'
+        self._start_logged(Program(["sh", "-c", each], self._environment(), self._working_directory()))
+
+    def _start_logged(self, program: Program) -> None:
+        if self._link is None:
+            return
         log = os.open(self._user_data_log(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         try:
             self._link.start(program, log, log)

@@ -100,7 +100,7 @@ def test_a_job_is_asked_to_save_and_then_the_machine_stops(rc: Runctl) -> None:
     assert job.asked is not None
     assert (job.asked.state, job.asked.keep_machine) == (JobState.INTERRUPTED, True)
     assert any("step_1.pt" in each and f"runctl resume {job.id}" in each for each in stopped.keeps), stopped.keeps
-    assert any("GiB" in each for each in stopped.keeps)
+    assert any("30 GiB" in each and "$2.40 a month" in each for each in stopped.keeps), stopped.keeps
 
 
 def test_a_job_that_does_not_answer_keeps_its_machine(rc: Runctl, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_a_persistent_request_is_cancelled_before_its_instance_ends(rc: Runctl) 
         def spot_request(self, request_id: str) -> dict[str, str]:
             return {"Type": "persistent", "State": "active"}
 
-        def volumes_of(self, _: str) -> list[Any]:
+        def volumes(self, _: object) -> list[Any]:
             return []
 
         def cancel_spot_request(self, request_id: str) -> None:

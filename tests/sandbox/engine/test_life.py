@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from runctl_jupyter.orchestration import Instance
 from runctl_jupyter.orchestration.errors import InstanceProtected
 from runctl_jupyter.orchestration.waiting import wait_until
 from runctl_jupyter.run_record import JobState
+from runctl_jupyter.sandbox.connection import Connection
+from tests.sandbox.conftest import Boto
 from tests.sandbox.engine.conftest import Engine
 from tests.sandbox.engine.running import printed
 from tests.sandbox.engine.test_jobs import first_line, job_of
@@ -66,3 +71,16 @@ def test_a_stop_saves_the_job_and_keeps_its_own_machine(engine: Engine) -> None:
     gone = rc.instances.terminate(machine, wait=True)
     assert (gone.state, gone.state_reason) == ("terminated", "ended by a user")
     assert any("disks" in each for each in gone.loses), gone.loses
+
+
+def test_the_time_limit_survives_a_reboot(engine: Engine, boto: Boto, sandbox: Connection) -> None:
+    rc = engine({})
+    machine = rc.instances.create("m5.large", ttl=10.0, wait=True)
+    assert isinstance(machine, Instance)
+    boots = Path(sandbox.home) / "hosts" / machine.id / "boots.json"
+    boto("ssm").send_command(
+        InstanceIds=[machine.id], DocumentName="AWS-RunShellScript", Parameters={"commands": ["reboot"]}
+    )
+    wait_until(boots.read_text, lambda text: text == "2", timeout=20, what="No reboot.", to_resolve="Look.")
+    gone = rc.instances.wait(machine.id, until="terminated", timeout=60)
+    assert gone.state_reason_code == "Client.InstanceInitiatedShutdown"

@@ -80,6 +80,7 @@ class Rack:
     endpoint_url: str
     tag: str
     powered_off: queue.Queue[str] = field(default_factory=queue.Queue)
+    rebooted: queue.Queue[str] = field(default_factory=queue.Queue)
     hosts: list[Host] = field(default_factory=list)
     role: RoleCredentials | None = field(default_factory=lambda: ROLE)
 
@@ -98,7 +99,9 @@ class Rack:
         return HostSpec(**(values | changes))  # type: ignore[arg-type]
 
     def make(self, **changes: object) -> Host:
-        services = HostServices(self.state_dir, {"default": self.endpoint_url}, lambda: self.role, self.powered_off.put)
+        services = HostServices(
+            self.state_dir, {"default": self.endpoint_url}, lambda: self.role, self.powered_off.put, self.rebooted.put
+        )
         host = self.factory.create(self.spec(**changes), services)
         self.hosts.append(host)
         return host

@@ -115,8 +115,27 @@ def test_shutdown_with_a_delay_can_be_cancelled(rack: Rack) -> None:
         1,
         "shutdown: cannot read time 'never'\nUse now, +minutes or hh:mm.\n",
     )
-    assert rack.run(host, "reboot").exit_code == 1
     assert host.alive
+
+
+@pytest.mark.parametrize("command", ["reboot", "shutdown -r now"])
+def test_a_reboot_from_inside_runs_what_is_to_run_at_each_boot(rack: Rack, command: str) -> None:
+    host = rack.boot()
+    marker = rack.new_marker()
+    rack.run(host, f"setsid sleep {marker} >/dev/null 2>&1 &")
+    lib = 'lib="$(dirname "${RUNCTL_ROOT:-/var/lib/runctl}")"; '
+    rack.run(
+        host,
+        lib + 'boot="$lib/cloud/scripts/per-boot"; mkdir -p "$boot"; echo "#!/bin/sh" > "$boot/note"\n'
+        'echo "echo ran >> $lib/boots" >> "$boot/note"; cp "$boot/note" "$boot/asleep"; chmod 755 "$boot/note"',
+    )
+    rack.run(host, command)
+    assert rack.rebooted.get(timeout=10) == host.spec.instance_id
+    assert not host.alive
+    assert rack.processes_with(marker) == []
+    assert rack.powered_off.empty()
+    host.boot()
+    rack.wait_until(lambda: rack.output(host, lib + 'cat "$lib/boots" 2>/dev/null || true') == "ran")
 
 
 def test_death_of_the_first_process_ends_the_machine(rack: Rack) -> None:

@@ -54,6 +54,33 @@ def test_instances(asked: dict[str, Any], line: str, call: tuple[str, tuple[Any,
     assert outcome.value is asked["instances"].answer
 
 
+WHERE: dict[str, Any] = {"regions": (), "all_regions": False, "kinds": (), "owner": None}
+CLEANUP: dict[str, Any] = {**WHERE, "all_owners": False, "older_than": None, "orphans_only": True, "dry_run": True}
+RESOURCE_LINES: list[tuple[str, tuple[str, dict[str, Any]]]] = [
+    ("resources list", ("list", WHERE)),
+    (
+        "resources list --region eu-west-1 --region us-east-1 --kind volume --owner me",
+        ("list", {**WHERE, "regions": ("eu-west-1", "us-east-1"), "kinds": ("volume",), "owner": "me"}),
+    ),
+    ("resources summary --all-regions", ("summary", {**WHERE, "all_regions": True})),
+    ("resources cleanup", ("cleanup", CLEANUP)),
+    (
+        "resources cleanup --all-owners --older-than 2d --unused --yes",
+        (
+            "cleanup",
+            {**CLEANUP, "all_owners": True, "older_than": 172800.0, "orphans_only": False, "dry_run": False},
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "call"), RESOURCE_LINES, ids=[line for line, _ in RESOURCE_LINES])
+def test_resources(asked: dict[str, Any], line: str, call: tuple[str, dict[str, Any]]) -> None:
+    run(line)
+    verb, facts = call
+    assert asked["resources"].calls == [(verb, (), facts)]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

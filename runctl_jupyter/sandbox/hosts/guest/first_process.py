@@ -4,7 +4,7 @@ It starts what the sandbox asks for over one control socket, reaps every orphan 
 on a FIFO for ``shutdown``. When the sandbox process disappears (end of file on the socket) the machine ends.
 
 Messages are JSON lines. To here: ``spawn`` (with two file descriptors: stdout, stderr), ``kill`` and ``forget``.
-From here: ``ready``, ``exited``, ``poweroff``.
+From here: ``ready``, ``exited``, ``poweroff``, ``reboot``.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class FirstProcess:
         self._tag_of: dict[int, str] = {}
         self._group_of: dict[str, int] = {}
         self._power_off_at: float | None = None
+        self._last_word = "poweroff"
 
     def run(self) -> None:
         """Serve until the sandbox is gone."""
@@ -121,7 +122,7 @@ class FirstProcess:
                 self._reap()
                 if self._power_off_at is not None and time.monotonic() >= self._power_off_at:
                     self._power_off_at = None
-                    self._say(event="poweroff")
+                    self._say(event=self._last_word)
 
     def _say(self, **message: object) -> None:
         try:
@@ -192,9 +193,11 @@ class FirstProcess:
                 self._say(event="exited", tag=tag, code=code if code >= 0 else 128 - code)
 
     def _serve_power(self) -> None:
-        """Take the last word written by ``shutdown``: seconds until power off, or ``cancel``."""
+        """Take the last word of ``shutdown``: ``off`` or ``reboot`` and the seconds until then, or ``cancel``."""
         for word in os.read(self._power_fifo, 4096).decode().split():
-            self._power_off_at = None if word == "cancel" else time.monotonic() + float(word)
+            what, _, seconds = word.partition(":")
+            self._last_word = "reboot" if what == "reboot" else "poweroff"
+            self._power_off_at = None if word == "cancel" else time.monotonic() + float(seconds)
 
 
 def main() -> None:

@@ -32,9 +32,7 @@ def main() -> int:
     parser.add_argument("when", nargs="?")
     parser.add_argument("wall", nargs="*")
     options = parser.parse_intermixed_args()  # `shutdown -h now` has its time after the flags
-    if options.reboot or options.name == "reboot":
-        sys.stderr.write("sandbox: a machine cannot restart itself here\nStop and start the instance instead.\n")
-        return 1
+    again = options.reboot or options.name == "reboot"
     default = "+1" if options.name == "shutdown" else "now"  # shutdown(8): one minute when no time is given
     try:
         seconds = seconds_until(options.when or default, dt.datetime.now().astimezone())
@@ -42,7 +40,7 @@ def main() -> int:
         sys.stderr.write(f"{options.name}: cannot read time {options.when!r}\nUse now, +minutes or hh:mm.\n")
         return 1
     with options.power_fifo.open("w") as fifo:
-        fifo.write("cancel\n" if options.cancel else f"{seconds}\n")
+        fifo.write("cancel\n" if options.cancel else f"{'reboot' if again else 'off'}:{seconds}\n")
     return 0
 
 

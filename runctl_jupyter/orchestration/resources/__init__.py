@@ -1,0 +1,1 @@
+"""Everything that carries our tag, in every region asked for: what there is, what is wrong with it, what may go."""
