@@ -65,11 +65,6 @@ class Instance(Value):
     spot_request_id: str | None = None
     protected: bool = False
     """Whether `terminate` refuses to end it."""
-    price_source: str = ""
-    """Where `price_per_hour` is from, and how old that is."""
-    cost_parts: Mapping[str, Any] = field(default_factory=dict)
-    """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
-    which cost more than is said here. Disks are billed while it is stopped."""
 
 
 @dataclass(frozen=True)
