@@ -42,6 +42,7 @@ from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.scheduler import Scheduler
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
+from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
 from runctl_jupyter.sandbox.hosts.base import HostFactory
@@ -131,7 +132,10 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
     )
     fleet.lost_at_restart += objects.restore()
+    spot_keeper = SpotKeeper()
+    fleet.reopened = spot_keeper.relaunch
     fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)
     scheduler = Scheduler(
@@ -139,7 +143,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         lambda *what: _call_as_role(account, url, *what),
     )
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, token)
+    control = ControlApi(fleet, faults, account, spot_keeper, token)
     application = Application(
         services,
         control,
