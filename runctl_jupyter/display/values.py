@@ -17,6 +17,7 @@ from runctl_jupyter.display.provenance import (
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
+from runctl_jupyter.display.spent import cost_bundle, cost_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
 from runctl_jupyter.orchestration.account.setup import SetupReport
@@ -24,6 +25,7 @@ from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.costs.cost import Cost
+from runctl_jupyter.orchestration.costs.report import CostReport
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -194,6 +196,7 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     PruneReport: (prune_text, prune_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
+    CostReport: (cost_text, cost_bundle),
     SetupReport: (setup_text, setup_bundle),
     SetupByHand: (by_hand_text, by_hand_bundle),
 }
