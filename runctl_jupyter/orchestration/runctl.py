@@ -55,6 +55,7 @@ from runctl_jupyter.run_record.layout import JOBS_PREFIX
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.checkup import DoctorReport
     from runctl_jupyter.orchestration.account.setup import SetupReport
     from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.jobs.job import Job
@@ -282,6 +283,30 @@ class Runctl:
                 "jobs": lambda _: [word for job in self.jobs.list(limit=20) for word in (job.name, job.id)],
                 "s3": lambda prefix: [o.uri for o in self.storage.list(prefix, limit=1000)],
             }
+        )
+
+    def doctor(self, *, instance_type: str | None = None, timeout: float | None = None) -> DoctorReport:
+        """Check what launching a machine depends on, each thing with what mends it.
+
+        Parameters
+        ----------
+        instance_type
+            The type whose quota, image and price are looked at; the one of the settings by default.
+        timeout
+            Seconds for all of it.
+        """
+        from runctl_jupyter.orchestration.account.doctor import TIMEOUT_S, examine, examine_this_computer
+        from runctl_jupyter.orchestration.instances.checking import machine_to_check
+
+        if self.settings.target == "local":
+            return examine_this_computer(self.settings, _data_dir() / "local" / "record")
+        wanted, seconds = instance_type or self.settings.launch.instance_type, timeout or TIMEOUT_S
+        return examine(
+            lambda: self._session,
+            lambda session: machine_to_check(wanted, session, self.settings.launch, self._prices, patience_s=seconds),
+            self.settings,
+            wanted,
+            timeout=seconds,
         )
 
     def setup(self) -> SetupReport:

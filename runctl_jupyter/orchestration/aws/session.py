@@ -91,6 +91,8 @@ class AwsSession:
 
     def in_a_hurry(self, seconds: float) -> AwsSession:
         """Return a session with the same credentials that asks once and waits `seconds` at most."""
+        if self._hurry_s is not None and self._hurry_s <= seconds:
+            return self
         hasty = AwsSession(self.connection, hurry_s=seconds)
         hasty.__dict__["_session"] = self._session
         return hasty
