@@ -145,6 +145,7 @@ def test_without_a_region_only_the_one_in_force_is_asked(rc: Runctl, planted: Pl
     assert {each.region for each in rc.resources.list()} == {HOME}
     only = rc.resources.list(regions=[AWAY], kinds=["volume"])
     assert {(each.region, each.kind) for each in only} == {(AWAY, "volume")}
+    assert {each.usd_per_month for each in only} == {pytest.approx(10 * 0.088)}  # 10 GiB of gp3 in eu-west-1
 
 
 def test_what_is_young_is_left_over_for_nobody(rc: Runctl, planted: Planted) -> None:
