@@ -36,23 +36,7 @@ def needed(call: ServiceCall, inventory: Inventory) -> list[Permission]:
         if call.action == "GetCallerIdentity":  # always allowed, even against a Deny (STS API reference)
             return []
         return [Permission(f"sts:{call.action}", call.form.get("RoleArn", "*"))]
-    if call.service == "scheduler":
-        return list(_scheduler_permissions(call))
     return [Permission(f"{call.service}:{call.action}")]
-
-
-def _scheduler_permissions(call: ServiceCall) -> Iterator[Permission]:
-    """Ask for the action on the schedule, and for the right to hand it its role."""
-    if call.action in ("ListSchedules", "ListScheduleGroups"):
-        yield Permission(f"scheduler:{call.action}")
-        return
-    name = call.path.rpartition("/")[2]
-    yield Permission(
-        f"scheduler:{call.action}", f"arn:aws:scheduler:{call.region}:{ACCOUNT_ID}:schedule/default/{name}"
-    )
-    target = _json(call.body).get("Target")
-    if isinstance(target, dict) and isinstance(target.get("RoleArn"), str):
-        yield Permission("iam:PassRole", target["RoleArn"], {"iam:passedtoservice": ["scheduler.amazonaws.com"]})
 
 
 def _json(body: bytes) -> dict[str, Any]:

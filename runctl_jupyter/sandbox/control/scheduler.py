@@ -1,8 +1,7 @@
 """EventBridge Scheduler: one-time schedules that call AWS when they are due, with the rights of their role.
 
 Sources: EventBridge Scheduler API reference and User Guide ("Schedule types", "Using universal targets", "Deletion
-after schedule completion"). Recurring schedules, groups and dead-letter queues are not here; schedules end with the
-process.
+after schedule completion"). Recurring schedules and dead-letter queues are not here; schedules end with the process.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
+from runctl_jupyter.sandbox.control.schedule_groups import ScheduleGroups, not_found, page
 from runctl_jupyter.sandbox.control.service_calls import ServiceCall
 from runctl_jupyter.sandbox.control.services import SERVICES, operation_names
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _TARGET = re.compile(r"arn:aws:scheduler:::aws-sdk:([a-z0-9-]+):([a-zA-Z0-9]+)")
-_GROUP = "default"
+_DEFAULT_GROUP = "default"
 
 Invoke = Callable[[str, str, Mapping[str, Any], str], None]
 """Calls an operation (service, its name, its parameters) as a role (its ARN)."""
@@ -36,22 +36,24 @@ Invoke = Callable[[str, str, Mapping[str, Any], str], None]
 class Schedule:
     """A schedule that is waited for."""
 
+    region: str
+    group: str
     name: str
     parameters: Mapping[str, Any]
     due: datetime
-    region: str
     timer: threading.Timer | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def arn(self) -> str:
         """Its ARN."""
-        return f"arn:aws:scheduler:{self.region}:{ACCOUNT_ID}:schedule/{_GROUP}/{self.name}"
+        return f"arn:aws:scheduler:{self.region}:{ACCOUNT_ID}:schedule/{self.group}/{self.name}"
 
     def to_json(self, *, brief: bool) -> dict[str, Any]:
         """Describe it as GetSchedule does, or ListSchedules."""
         common = {
-            "Arn": self.arn, "Name": self.name, "GroupName": _GROUP, "State": self.parameters.get("State", "ENABLED"),
+            "Arn": self.arn, "Name": self.name, "GroupName": self.group,
+            "State": self.parameters.get("State", "ENABLED"),
             "CreationDate": self.created.timestamp(), "LastModificationDate": self.created.timestamp(),
         }  # fmt: skip
         target = self.parameters["Target"]
@@ -77,7 +79,8 @@ class Scheduler:
     def __init__(self, trusts: Callable[[str], bool], invoke: Invoke) -> None:
         self._trusts, self._invoke = trusts, invoke
         self._lock = threading.Lock()
-        self._schedules: dict[tuple[str, str], Schedule] = {}
+        self._schedules: dict[tuple[str, str, str], Schedule] = {}
+        self._groups = ScheduleGroups()
 
     def answer(self, call: ServiceCall, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer a call.
@@ -87,26 +90,30 @@ class Scheduler:
         ServiceError
             It is refused.
         NotImplementedError
-            Groups, tags and other operations that are not here.
+            Recurring schedules and operations that are not here.
         """
-        if parameters.get("GroupName", _GROUP) != _GROUP:
-            raise ServiceError("ResourceNotFoundException", f"Schedule group {parameters['GroupName']} does not exist.",
-                               404)  # fmt: skip
         region, name = call.region, parameters.get("Name", "")
-        if call.action == "CreateSchedule":
-            return self._create(region, name, parameters)
+        if call.action == "DeleteScheduleGroup":
+            for one in self._of(region, name):
+                self._remove(one)
+        if "Group" in call.action or call.action.endswith(("Resource", "ForResource")):
+            return self._groups.answer(call.action, region, parameters)
         if call.action == "ListSchedules":
             return self._list(region, parameters)
+        group = parameters.get("GroupName", _DEFAULT_GROUP)
+        self._groups.require(region, group)
+        if call.action == "CreateSchedule":
+            return self._create(region, group, name, parameters)
         if call.action not in ("GetSchedule", "DeleteSchedule", "UpdateSchedule"):
             raise NotImplementedError(call.action)
         with self._lock:
-            found = self._schedules.get((region, name))
+            found = self._schedules.get((region, group, name))
         if found is None:
-            raise ServiceError("ResourceNotFoundException", f"Schedule {name} does not exist.", 404)
+            raise not_found("Schedule", name)
         if call.action == "GetSchedule":
             return found.to_json(brief=False)
         if call.action == "UpdateSchedule":
-            changed = self._checked(region, name, parameters)
+            changed = self._checked(region, group, name, parameters)
             self._remove(found)
             self._add(changed)
             return {"ScheduleArn": found.arn}
@@ -118,10 +125,10 @@ class Scheduler:
         for one in list(self._schedules.values()):
             self._remove(one)
 
-    def _create(self, region: str, name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        schedule = self._checked(region, name, parameters)
+    def _create(self, region: str, group: str, name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        schedule = self._checked(region, group, name, parameters)
         with self._lock:
-            existing = self._schedules.get((region, name))
+            existing = self._schedules.get((region, group, name))
         if existing is not None:
             if existing.parameters == parameters:  # its ClientToken is among them: the same call once more
                 return {"ScheduleArn": existing.arn}
@@ -129,16 +136,17 @@ class Scheduler:
         self._add(schedule)
         return {"ScheduleArn": schedule.arn}
 
-    def _list(self, region: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _of(self, region: str, group: str | None) -> list[Schedule]:
         with self._lock:
-            rows = [one for (where, _), one in sorted(self._schedules.items()) if where == region]
-        rows = [one for one in rows if one.name.startswith(parameters.get("NamePrefix", ""))]
-        start = int(parameters.get("NextToken") or 0)
-        end = start + int(parameters.get("MaxResults") or 100)
-        following = {"NextToken": str(end)} if end < len(rows) else {}
-        return {"Schedules": [one.to_json(brief=True) for one in rows[start:end]], **following}
+            rows = [one for _, one in sorted(self._schedules.items()) if one.region == region]
+        return [one for one in rows if group in (None, one.group)]
 
-    def _checked(self, region: str, name: str, parameters: Mapping[str, Any]) -> Schedule:
+    def _list(self, region: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        rows = self._of(region, parameters.get("GroupName"))
+        rows = [one for one in rows if one.name.startswith(parameters.get("NamePrefix", ""))]
+        return page("Schedules", [one.to_json(brief=True) for one in rows], parameters)
+
+    def _checked(self, region: str, group: str, name: str, parameters: Mapping[str, Any]) -> Schedule:
         due = _due(str(parameters["ScheduleExpression"]), str(parameters.get("ScheduleExpressionTimezone", "UTC")))
         if due <= datetime.now(UTC):
             raise _invalid("The schedule expression is in the past.")
@@ -155,12 +163,12 @@ class Scheduler:
             raise _invalid("The Input of the target is not a JSON object.")
         if not self._trusts(target["RoleArn"]):
             raise _invalid("The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
-        return Schedule(name, dict(parameters), due, region)
+        return Schedule(region, group, name, dict(parameters), due)
 
     def _add(self, schedule: Schedule) -> None:
         seconds = max(0.0, (schedule.due - datetime.now(UTC)).total_seconds())
         with self._lock:
-            self._schedules[schedule.region, schedule.name] = schedule
+            self._schedules[schedule.region, schedule.group, schedule.name] = schedule
         if schedule.parameters.get("State") != "DISABLED":
             schedule.timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._fire, [schedule])
             schedule.timer.daemon = True
@@ -170,7 +178,7 @@ class Scheduler:
         if schedule.timer is not None:
             schedule.timer.cancel()
         with self._lock:
-            self._schedules.pop((schedule.region, schedule.name), None)
+            self._schedules.pop((schedule.region, schedule.group, schedule.name), None)
 
     def _fire(self, schedule: Schedule) -> None:
         target = schedule.parameters["Target"]

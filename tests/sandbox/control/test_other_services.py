@@ -113,6 +113,21 @@ def test_a_schedule_is_made_once_and_can_be_taken_back(admin: Admin, role: str) 
     assert code(scheduler.get_schedule, Name="test") == "ResourceNotFoundException"
 
 
+def test_groups_have_tags_and_take_their_schedules_with_them(admin: Admin, role: str) -> None:
+    scheduler, tags = admin("scheduler"), [{"Key": "runctl:managed", "Value": "true"}]
+    missing = request(role, GroupName="ours")
+    assert code(scheduler.create_schedule, **missing) == "ResourceNotFoundException"
+    group = scheduler.create_schedule_group(Name="ours", Tags=tags)["ScheduleGroupArn"]
+    assert code(scheduler.create_schedule_group, Name="ours") == "ConflictException"
+    assert {one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]} == {"default", "ours"}
+    assert scheduler.list_tags_for_resource(ResourceArn=group)["Tags"] == tags
+    scheduler.create_schedule(**missing)
+    assert [one["GroupName"] for one in scheduler.list_schedules(GroupName="ours")["Schedules"]] == ["ours"]
+    assert scheduler.list_schedules(GroupName="default")["Schedules"] == []
+    scheduler.delete_schedule_group(Name="ours")
+    assert scheduler.list_schedules()["Schedules"] == []
+
+
 def test_who_makes_a_schedule_must_be_allowed_to_pass_its_role(sandbox: Connection, role: str) -> None:
     policy = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "scheduler:CreateSchedule", "Resource": "*"}]}  # fmt: skip
