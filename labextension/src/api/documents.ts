@@ -228,6 +228,8 @@ export interface InstanceDocument {
   owner: string;
   expires_at: string | null;
   state_reason: string;
+  /** Whether it may not be ended: said by its tag. */
+  protected?: boolean;
   /** Jobs that run on it. */
   jobs: { id: string; name: string }[];
   gpu_percent: number | null;
