@@ -29,7 +29,7 @@ from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
     "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "cost", "resources", "panel", "sandbox",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
     "demo", "help",
 ]  # fmt: skip
 
@@ -95,7 +95,7 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 for verb in (
     use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, cost, resources, panel, sandbox, demo, show_help,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

@@ -202,10 +202,10 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
-    ResourceSummary: (summary_text, summary_bundle),
-    CleanupReport: (cleanup_text, cleanup_bundle),
     DoctorReport: (doctor_text, doctor_bundle),
     CostReport: (cost_text, cost_bundle),
+    ResourceSummary: (summary_text, summary_bundle),
+    CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),
     SetupByHand: (by_hand_text, by_hand_bundle),
 }

@@ -118,13 +118,10 @@ class LaunchChecks:
         return "ok", told
 
     def _quota(self, *, spot: bool) -> Answer:
-        left = self._quotas.left(self._needed(), self._machine.instance_type, spot=spot)
+        left = self._quotas.read(self._needed(), self._machine.instance_type, spot=spot)
         if left is None:
-            return (
-                "warning",
-                f"not known for {self._machine.instance_type}",
-                "Takes servicequotas:GetServiceQuota: runctl setup --print shows the whole policy.",
-            )
+            kind = self._machine.instance_type
+            return "warning", f"no quota of vCPUs is known for {kind}", "Look under Service Quotas, Amazon EC2."
         of = f"{left.left:g} of {left.limit:g} vCPUs left ({left.name})"
         said = f"{of}, {self._machine.instance_type} takes {left.needed}"
         if left.enough:

@@ -18,7 +18,7 @@ from runctl_jupyter.orchestration.aws.failures import masked
 from runctl_jupyter.orchestration.aws.iam import Iam, Role
 from runctl_jupyter.orchestration.aws.identity import Identity, who_am_i
 from runctl_jupyter.orchestration.aws.regions import region_status
-from runctl_jupyter.orchestration.errors import PermissionDenied, RunctlError
+from runctl_jupyter.orchestration.errors import CredentialsMissing, PermissionDenied, RunctlError
 from runctl_jupyter.orchestration.units import duration_text
 from runctl_jupyter.run_record import now
 
@@ -178,6 +178,8 @@ class PlaceChecks:
     def _account(self) -> str | None:
         try:
             return self._identity.result(_FOR_WHOM_S).account
+        except CredentialsMissing:
+            raise  # S3 would say no more than 403
         except (NotYet, RunctlError):
             return None  # of whom it is cannot be asked then; whether it is there and may be used can
 
