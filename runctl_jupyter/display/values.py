@@ -15,6 +15,7 @@ from runctl_jupyter.display.account import (
 )
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
+from runctl_jupyter.display.machine_processes import processes_bundle, processes_text
 from runctl_jupyter.display.masks import mask, mask_bucket
 from runctl_jupyter.display.provenance import (
     comparison_bundle,
@@ -34,6 +35,7 @@ from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.costs.report import CostReport
+from runctl_jupyter.orchestration.instances.processes import MachineProcesses
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -204,6 +206,7 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     PruneReport: (prune_text, prune_bundle),
     DoctorReport: (doctor_text, doctor_bundle),
     CostReport: (cost_text, cost_bundle),
+    MachineProcesses: (processes_text, processes_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),
