@@ -185,17 +185,41 @@ class Account:
         roles = self.profile_roles(profile_arn.rpartition("/")[2])
         if not roles:
             return None
-        session = self._sts.assume_role(
-            region_name=REGION, role_session_name=session_name, role_arn=roles[0].arn, policy=None,
-            duration=int(ROLE_SESSION.total_seconds()), external_id=None,
-        )  # fmt: skip
-        with self._lock:
-            self._sessions[session.access_key_id] = session
+        session = self._assume(roles[0].arn, session_name)
         return RoleCredentials(
             role_name=roles[0].name, profile_arn=profile_arn, access_key_id=session.access_key_id,
             secret_access_key=session.secret_access_key, session_token=session.session_token,
             expires_at=(now + ROLE_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
+
+    def _assume(self, role_arn: str, session_name: str) -> Any:
+        session = self._sts.assume_role(
+            region_name=REGION, role_session_name=session_name, role_arn=role_arn, policy=None,
+            duration=int(ROLE_SESSION.total_seconds()), external_id=None,
+        )  # fmt: skip
+        with self._lock:
+            self._sessions[session.access_key_id] = session
+        return session
+
+    def trusts(self, role_arn: str, service: str) -> bool:
+        """Whether a role exists and lets a service of AWS (``ec2.amazonaws.com``) take it."""
+        try:
+            role = self._iam.get_role_by_arn(role_arn)
+        except NotFoundException:
+            return False
+        trust = json.loads(role.assume_role_policy_document)
+        statements = trust["Statement"] if isinstance(trust["Statement"], list) else [trust["Statement"]]
+        named = [one["Principal"].get("Service", []) for one in statements if one["Effect"] == "Allow"]
+        return any(service == one or service in one for one in named)
+
+    def session_of(self, role_arn: str, session_name: str) -> dict[str, str]:
+        """Give what a boto3 client needs to act as a role."""
+        session = self._assume(role_arn, session_name)
+        return {
+            "aws_access_key_id": session.access_key_id,
+            "aws_secret_access_key": session.secret_access_key,
+            "aws_session_token": session.session_token,
+        }
 
 
 class AccountInventory:

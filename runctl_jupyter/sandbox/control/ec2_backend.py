@@ -15,7 +15,7 @@ from runctl_jupyter.sandbox.control.capacity import Capacity
 from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
 from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
-from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
+from runctl_jupyter.sandbox.control.machines import Machine, user_initiated
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.regions import ENABLED
@@ -51,6 +51,15 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
         text = f"The instance IDs '{', '.join(instance_ids)}' do not exist"
     found: Exception = refuse("InvalidInstanceID.NotFound", text)
     return found
+
+
+def _not_in_state(machine: Machine, action: str) -> Exception:
+    refused: Exception = refuse(
+        "IncorrectSpotRequestState",
+        f"You can't {action} the Spot Instance '{machine.id}' because the associated Spot Instance request is not in "
+        f"an appropriate state to support {action}.",
+    )
+    return refused
 
 
 def _pool(machine: Machine) -> tuple[str, str, str]:
@@ -123,6 +132,9 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be started.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "stopped" and request.state != "disabled":
+                raise _not_in_state(machine, "start")  # only EC2 starts what an interruption has stopped
         before = [(machine, machine.state) for machine in machines]
         pools = {machine.id: _pool(machine) for machine, state in before if state == "stopped"}
         for (kind, market), count in Counter((kind, market) for kind, _, market in pools.values()).items():
@@ -143,13 +155,16 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be stopped.",
                 )
-            if machine.instance.lifecycle == "spot":
+            if not machine.stoppable:
                 raise refuse(
                     "UnsupportedOperation",
                     f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
                     "Instance request. You can only stop Spot Instances associated with persistent Spot Instance "
                     "requests.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "running" and request.state != "active":
+                raise _not_in_state(machine, "stop")
         before = [(machine, machine.state) for machine in machines]
         for machine, state in before:
             if state == "running":
@@ -170,13 +185,13 @@ class SandboxEC2Backend(VolumesBackend):
         for machine, state in before:
             if state not in ("shutting-down", "terminated"):
                 request = spot_request(machine.instance)
-                if request is not None:
+                if request is not None and not request.persistent:
                     request.close(spot.BY_USER)
                 self.fleet.machines.terminate(machine, user_initiated())
         return before
 
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
-        """Cancel Spot requests; their running instances go on (EC2 API reference)."""
+        """Cancel Spot requests: their running instances go on, stopped ones are terminated (EC2 User Guide)."""
         unknown = [one for one in request_ids if one not in self.spot_instance_requests]
         if unknown:
             raise refuse(
@@ -184,10 +199,11 @@ class SandboxEC2Backend(VolumesBackend):
             )
         requests = [self.spot_instance_requests[one] for one in request_ids]
         for request in requests:
-            request.state = "cancelled"
             machine = self.fleet.machines.find(request.instance_id)
-            if machine is not None and machine.state in LIVE_STATES:
-                request.set_status(spot.CANCELED_RUNNING)
+            state = machine.state if machine is not None else "terminated"
+            request.cancel(running=state in ("pending", "running"))
+            if machine is not None and state in ("stopping", "stopped"):
+                self.fleet.machines.terminate(machine, user_initiated())
             self.fleet.save(request.instance_id)
         return requests
 

@@ -14,10 +14,11 @@ from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import LaunchTemplateActions
 from runctl_jupyter.sandbox.control.launching import LaunchActions
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
+from runctl_jupyter.sandbox.control.spot_actions import SpotActions
 from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
 
-class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, PagedLists):
+class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, SpotActions, PagedLists):
     """Actions whose moto version does not do what EC2 does."""
 
     def describe_instances(self) -> ActionResult:
@@ -71,11 +72,3 @@ class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, Fl
             "Timestamp": datetime.now(UTC),
             "Output": Base64EncodedString.from_raw_string(output),
         })  # fmt: skip
-
-    def request_spot_instances(self) -> ActionResult:
-        """Launch by RequestSpotInstances, which would make instances without machines."""
-        raise NotImplementedError("RequestSpotInstances")
-
-    def request_spot_fleet(self) -> ActionResult:
-        """Launch by RequestSpotFleet, which would make instances without machines."""
-        raise NotImplementedError("RequestSpotFleet")

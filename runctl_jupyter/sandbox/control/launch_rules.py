@@ -169,15 +169,17 @@ def check_spot(request: Request) -> Mapping[str, Any] | None:
             "InvalidParameterCombination",
             "Instance interruption behavior 'terminate' is not supported for persistent Spot requests by RunInstances",
         )
-    if kind == "persistent":
-        raise refuse("Unsupported", "Persistent Spot requests are not supported by the sandbox.")
-    if behaviour in ("stop", "hibernate"):
+    if behaviour == "hibernate":
+        raise refuse("UnsupportedOperation", "Hibernation is not supported by the sandbox.")
+    if kind != "persistent" and behaviour == "stop":
         raise refuse(
             "InvalidParameterCombination",
             f"Instance interruption behavior '{behaviour}' is not supported for one-time Spot requests",
         )
+    if options.get("BlockDurationMinutes") is not None:
+        raise refuse("UnsupportedOperation", "Spot Instances with a defined duration are no longer available.")
     check_max_price(options.get("MaxPrice"))
-    if options.get("ValidUntil") is not None:
+    if options.get("ValidUntil") is not None and kind != "persistent":
         raise refuse("InvalidParameterCombination", "ValidUntil is supported only for persistent Spot requests")
     return options
 

@@ -46,6 +46,7 @@ GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated 
 SPOT_TERMINATION = Reason(
     "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
 )
+SPOT_STOP = Reason("Server.SpotInstanceShutdown", "Spot instance shutdown", "Server.SpotInstanceShutdown")
 NO_CAPACITY_AT_LAUNCH = Reason(
     "Server.InsufficientInstanceCapacity",
     "Insufficient capacity to launch instance",
@@ -91,6 +92,11 @@ class Machine:
     def market(self) -> str:
         """``spot`` or ``on-demand``."""
         return str(self.instance.lifecycle or "on-demand")
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether it can be stopped: instances of one-time Spot requests cannot."""
+        return not self.instance.lifecycle or self.instance.spot_type == "persistent"
 
 
 class Machines:
@@ -197,7 +203,7 @@ class Machines:
             if machine.state != "running":
                 return
             # A one-time Spot Instance cannot be stopped, so its shutdown ends it.
-            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or machine.instance.lifecycle
+            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or not machine.stoppable
             (self.terminate if ends else self.stop)(machine, GUEST_SHUTDOWN)
 
     def guest_reboot(self, instance_id: str) -> None:

@@ -56,6 +56,11 @@ class Settings:
         return 2.0 * self.pace
 
     @property
+    def spot_return_s(self) -> float:
+        """Time after which EC2 looks whether it can serve a persistent Spot request again."""
+        return 3.0 * self.pace
+
+    @property
     def propagation_s(self) -> float:
         """Time until EC2 knows what IAM knows of an instance profile (about ten seconds on AWS)."""
         return 1.5 * self.pace
