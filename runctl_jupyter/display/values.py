@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
+from runctl_jupyter.display.machine_processes import processes_bundle, processes_text
 from runctl_jupyter.display.masks import mask, mask_bucket
 from runctl_jupyter.display.provenance import (
     comparison_bundle,
@@ -24,6 +25,7 @@ from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.costs.cost import Cost
+from runctl_jupyter.orchestration.instances.processes import MachineProcesses
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -195,6 +197,7 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    MachineProcesses: (processes_text, processes_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),

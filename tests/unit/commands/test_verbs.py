@@ -34,6 +34,7 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
             {"name": "dev", "volume_size": 50, "ttl": 28800.0, "idle_stop": None, "wait": True, "dry_run": True},
         ),
     ),
+    ("processes dev", ("processes", ("dev",), {})),
     ("list", ("list", (), {"all": False})),
     ("list --all", ("list", (), {"all": True})),
     ("start dev", ("start", ("dev",), {})),
