@@ -42,11 +42,15 @@ def garden(paper: Paper) -> Garden:
     return Garden(paper)
 
 
+@pytest.fixture(scope="module")
+def engine(paper: Paper) -> Runctl:
+    return paper.engine()
+
+
 @pytest.fixture
-def rc(paper: Paper) -> Iterator[Runctl]:
-    found = paper.engine()
-    found.resources.clock = lambda: now() + LATER
-    yield found
+def rc(paper: Paper, engine: Runctl) -> Iterator[Runctl]:
+    engine.resources.clock = lambda: now() + LATER
+    yield engine
     faults_client.clear(paper.connection)
 
 
@@ -60,8 +64,7 @@ class Planted:
 
 
 @pytest.fixture(scope="module")
-def planted(paper: Paper, garden: Garden) -> Planted:
-    engine = paper.engine()
+def planted(engine: Runctl, garden: Garden) -> Planted:
     ended, runs = PlayedJob(engine, "261101-000000-dead", "i-0"), PlayedJob(engine, "261101-000001-live", "i-0")
     ended.end(JobState.SUCCEEDED)
     mine = replace(engine.jobs.record.spec(ended.id), owner=ME)
