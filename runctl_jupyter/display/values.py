@@ -142,6 +142,9 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
+    if status.overdue_instances:
+        overdue = f"{status.overdue_instances} past their time limit; see what could go: runctl resources cleanup"
+        facts.insert(4, ("overdue", overdue))
     mode = f" ({status.mode} mode)" if status.mode else ""
     return f"target {status.target}{mode}", facts, ""
 
