@@ -37,6 +37,7 @@ from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
 from runctl_jupyter.sandbox.control.scheduler import Scheduler
@@ -127,6 +128,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     inventory = AccountInventory(account)
     SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
     SandboxEC2Backend.quotas = quotas = Quotas(faults, fleet.machines.counted)
+    SandboxEC2Backend.propagation = SandboxIamResponse.propagation = Propagation(settings.propagation_s)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
     agents = SsmAgents(settings, fleet.machines, lambda i: _right_of_agent(settings, account, fleet, i))

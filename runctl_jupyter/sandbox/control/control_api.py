@@ -26,10 +26,11 @@ from runctl_jupyter.sandbox.control.faults import (
     Faults,
     InvalidFaultError,
 )
-from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
+from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.machines import POWER_LOSS, Machine
 from runctl_jupyter.sandbox.control.protocol_errors import Response
 from runctl_jupyter.sandbox.control.quotas import known_quota
+from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
 from runctl_jupyter.sandbox.hosts.base import HostError
 

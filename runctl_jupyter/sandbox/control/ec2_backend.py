@@ -12,14 +12,16 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.capacity import CODE as CAPACITY_CODE
 from runctl_jupyter.sandbox.control.capacity import Capacity
-from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
+from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.machines import Machine, user_initiated
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.regions import ENABLED
 from runctl_jupyter.sandbox.control.settings import REGION
+from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.volumes import VolumesBackend
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -75,6 +77,7 @@ class SandboxEC2Backend(VolumesBackend):
     fleet: ClassVar[Fleet]
     capacity: ClassVar[Capacity]
     quotas: ClassVar[Quotas]
+    propagation: ClassVar[Propagation]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.template_tokens: dict[str, tuple[str, str]] = {}

@@ -27,7 +27,7 @@ from runctl_jupyter.sandbox.control.machines import (
     set_reason,
 )
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION, Settings
-from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms
+from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms, add_spot_request, spot_request
 from runctl_jupyter.sandbox.control.store import StateStore
 from runctl_jupyter.sandbox.hosts.base import HostFactory, HostServices, HostSpec, RoleCredentials
 
@@ -307,31 +307,6 @@ def _dress(instance: Any, private_ip: str, launch: Launch) -> None:
         volume = instance.ec2_backend.get_volume(block.volume_id)
         volume.iops = performance[device].get("Iops") or volume.iops
         volume.throughput = performance[device].get("Throughput") or (125 if volume.volume_type == "gp3" else None)
-
-
-def spot_request(instance: Any) -> Any:
-    """Give the Spot request of an instance, or None."""
-    request_id = getattr(instance, "spot_instance_request_id", None)
-    return instance.ec2_backend.spot_instance_requests.get(request_id) if request_id else None
-
-
-def add_spot_request(
-    backend: Any, instance: Any, request_id: str, terms: SpotTerms, tags: Mapping[str, str]
-) -> SpotRequest:
-    """Record the Spot request that made an instance."""
-    request = SpotRequest(backend, request_id, instance, terms)
-    backend.spot_instance_requests[request_id] = request
-    request.add_tags(dict(tags))
-    serve_spot_request(instance, request)
-    return request
-
-
-def serve_spot_request(instance: Any, request: SpotRequest) -> None:
-    """Let an instance be the one that a Spot request has."""
-    instance.lifecycle = "spot"
-    instance.spot_type = request.type
-    instance.spot_instance_request_id = request.id
-    request.fulfil(instance)
 
 
 def _spec(instance: Any, launch: Launch) -> HostSpec:

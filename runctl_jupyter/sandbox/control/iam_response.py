@@ -20,8 +20,8 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import NotFoundException
 from moto.iam.models import AWSManagedPolicy
 from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
-from moto.iam.responses import IamResponse
 
+from runctl_jupyter.sandbox.control.propagation import PropagatingProfiles
 from runctl_jupyter.sandbox.control.s3_permissions import ACTIONS as S3_ACTIONS
 from runctl_jupyter.sandbox.control.services import SERVICES, operation_names
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
@@ -132,7 +132,7 @@ def _aws_policies() -> Mapping[str, Any]:
     return found
 
 
-class SandboxIamResponse(IamResponse):  # type: ignore[misc]
+class SandboxIamResponse(PropagatingProfiles):
     """IAM's actions whose moto version accepts what IAM does not."""
 
     def create_role(self) -> ActionResult:

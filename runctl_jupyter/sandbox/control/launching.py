@@ -21,11 +21,12 @@ from runctl_jupyter.sandbox.control.account import AccountInventory
 from runctl_jupyter.sandbox.control.acting import demand
 from runctl_jupyter.sandbox.control.capacity import no_capacity
 from runctl_jupyter.sandbox.control.ec2_permissions import launch_permissions, wish_of_request
-from runctl_jupyter.sandbox.control.fleet import Launch, add_spot_request, serve_spot_request
+from runctl_jupyter.sandbox.control.fleet import Launch
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import find_template, merge_template, template_tags
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
-from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms
+from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms, add_spot_request, serve_spot_request
 from runctl_jupyter.sandbox.control.spot_prices import spot_price
 from runctl_jupyter.sandbox.control.spot_role import require_spot_role
 
@@ -138,7 +139,7 @@ def check(backend: Any, request: dict[str, Any]) -> Checked:
         request=request,
         image=image,
         devices=rules.block_devices(request, image),
-        profile_arn=_profile_arn(request),
+        profile_arn=_profile_arn(request, backend.propagation),
         spot=spot,
         user_data=request["UserData"] if user_data is not None else None,
         tags=rules.tags_of(request),
@@ -318,7 +319,7 @@ def _check_type(name: str, image: Any) -> None:
         )
 
 
-def _profile_arn(request: Mapping[str, Any]) -> str | None:
+def _profile_arn(request: Mapping[str, Any], propagation: Propagation) -> str | None:
     """ARN of the instance profile asked for; refuses one that EC2 cannot use."""
     asked = request.get("IamInstanceProfile") or {}
     if not asked:
@@ -326,11 +327,13 @@ def _profile_arn(request: Mapping[str, Any]) -> str | None:
     kind = "name" if "Name" in asked else "arn"
     value = str(asked.get("Name") or asked.get("Arn"))
     complaint = f"Value ({value}) for parameter iamInstanceProfile.{kind} is invalid. "
+    unknown = invalid_value(f"{complaint}Invalid IAM Instance Profile {'name' if kind == 'name' else 'ARN'}")
     try:
         profile = iam_backends[ACCOUNT_ID]["aws"].get_instance_profile(value.rpartition("/")[2])
     except NotFoundException as error:
-        words = "Name" if kind == "name" else "ARN"
-        raise invalid_value(f"{complaint}Invalid IAM Instance Profile {words}") from error
+        raise unknown from error
+    if not propagation.arrived(profile.name):
+        raise unknown
     if not profile.roles:
         raise invalid_value(f'{complaint}IAM Instance Profile "{profile.arn}" has no associated IAM Roles')
     return str(profile.arn)

@@ -169,3 +169,28 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         if filter_name.startswith("tag"):
             return super().get_filter_value(filter_name, method_name)
         raise FilterNotImplementedError(filter_name, method_name)
+
+
+def spot_request(instance: Any) -> Any:
+    """Give the Spot request of an instance, or None."""
+    request_id = getattr(instance, "spot_instance_request_id", None)
+    return instance.ec2_backend.spot_instance_requests.get(request_id) if request_id else None
+
+
+def add_spot_request(
+    backend: Any, instance: Any, request_id: str, terms: SpotTerms, tags: Mapping[str, str]
+) -> SpotRequest:
+    """Record the Spot request that made an instance."""
+    request = SpotRequest(backend, request_id, instance, terms)
+    backend.spot_instance_requests[request_id] = request
+    request.add_tags(dict(tags))
+    serve_spot_request(instance, request)
+    return request
+
+
+def serve_spot_request(instance: Any, request: SpotRequest) -> None:
+    """Let an instance be the one that a Spot request has."""
+    instance.lifecycle = "spot"
+    instance.spot_type = request.type
+    instance.spot_instance_request_id = request.id
+    request.fulfil(instance)

@@ -14,11 +14,11 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
 from runctl_jupyter.sandbox.control import spot
-from runctl_jupyter.sandbox.control.fleet import Launch, spot_request
+from runctl_jupyter.sandbox.control.fleet import Launch
 from runctl_jupyter.sandbox.control.launching import build, within_price
 from runctl_jupyter.sandbox.control.machines import SPOT_STOP, SPOT_TERMINATION, Machine
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
-from runctl_jupyter.sandbox.control.spot import SpotRequest
+from runctl_jupyter.sandbox.control.spot import SpotRequest, spot_request
 
 log = logging.getLogger(__name__)
 _LEAST_WAIT_S = 0.2
