@@ -26,6 +26,7 @@ VALUES = (
     ("runctl_jupyter.orchestration.resources.model", "ResourceSummary"),
     ("runctl_jupyter.orchestration.resources.model", "CleanupReport"),
     (_MODEL, "SyncReport"),
+    ("runctl_jupyter.orchestration.costs.report", "CostReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

@@ -9,6 +9,7 @@ from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.errors import InstanceBusy
 from runctl_jupyter.orchestration.instances.document import instance_documents
 from runctl_jupyter.orchestration.model import Instance
 from runctl_jupyter.panels.calls import Answer, Call, Calls
@@ -77,40 +78,41 @@ class Deeds(Calls):
     def _start(self, params: OfInstance, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
             instance = rc.instances.get(params.instance)
-            self._handles.late.pop(instance.id, None)
-            started = self._begin_start(rc, instance)
-            for _ in range(int(_ANSWER_S / _LOOK_S)):
-                if wait_for([started], timeout=_LOOK_S).done:
-                    return _instance(started.result())
-                instance = rc.instances.get(instance.id)
-                if instance.state == "pending":
-                    break
-            # It goes on without this request; what fails then is said in the instance's row.
-            started.add_done_callback(lambda done: self._note_late(instance.id, done))
-            return _instance(instance)
+            return self._begin(rc, instance, "pending", lambda: rc.instances.start(instance.id))
 
-    def _begin_start(self, rc: Runctl, instance: Instance) -> Future[Instance]:
-        """Start an instance and arm its limits in a thread of its own, which does not hold up the process's end."""
-        started: Future[Instance] = Future()
+    def _stop(self, params: EndOfInstance, place: str | None) -> Answer:
+        with self._engines.using(place) as rc:
+            instance = rc.instances.get(params.instance)
 
-        def start() -> None:
-            try:
-                started.set_result(rc.instances.start(instance.id))
-            except BaseException as error:  # noqa: BLE001 - whatever it was, it belongs to who waits for it
-                started.set_exception(error)
+            def stop() -> Instance:
+                try:
+                    return rc.instances.stop(instance.id)
+                except InstanceBusy:
+                    if not params.force:
+                        raise
+                    return rc.instances.stop(instance.id, force=True)
 
-        threading.Thread(target=start, name=f"runctl-start-{instance.id}", daemon=True).start()
-        return started
+            return self._begin(rc, instance, "stopping", stop)
+
+    def _begin(self, rc: Runctl, instance: Instance, sign: str, act: Callable[[], Instance]) -> Answer:
+        """Do what may take minutes in a thread; answer when it is done, or when EC2 shows the `sign` of it."""
+        self._handles.late.pop(instance.id, None)
+        done = _in_a_thread(f"runctl-{sign}-{instance.id}", act)
+        for _ in range(int(_ANSWER_S / _LOOK_S)):
+            if wait_for([done], timeout=_LOOK_S).done:
+                return _instance(done.result())
+            instance = rc.instances.get(instance.id)
+            if instance.state == sign:
+                break
+        # It goes on without this request; what fails then is said in the instance's row.
+        done.add_done_callback(lambda over: self._note_late(instance.id, over))
+        return _instance(instance)
 
     def _note_late(self, instance_id: str, done: Future[Instance]) -> None:
         error = done.exception()
         if error is not None:
             said = explained(error)
             self._handles.late[instance_id] = f"{said['what']} {said['to_resolve']}"
-
-    def _stop(self, params: EndOfInstance, place: str | None) -> Answer:
-        with self._engines.using(place) as rc:
-            return _instance(rc.instances.stop(params.instance, force=params.force))
 
     def _terminate(self, params: EndOfInstance, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
@@ -129,6 +131,20 @@ class Deeds(Calls):
         if isinstance(launched, Instance):
             return _instance(launched)
         return {"job": launched.to_dict()}
+
+
+def _in_a_thread(name: str, act: Callable[[], Instance]) -> Future[Instance]:
+    """Do something in a thread of its own, which does not hold up the process's end."""
+    done: Future[Instance] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(act())
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it belongs to who waits for it
+            done.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return done
 
 
 def _instance(instance: Instance) -> Answer:

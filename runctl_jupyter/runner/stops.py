@@ -46,6 +46,7 @@ class StopSignal:
         self._changed = threading.Condition()
         self._reason: Optional[StopReason] = None
         self._disowned = False
+        self._keeps_machine = False
         self._kill_at = float("inf")
         self._save_until = float("inf")
 
@@ -58,6 +59,11 @@ class StopSignal:
     def disowned(self) -> bool:
         """Whether somebody else has written the attempt's end."""
         return self._disowned
+
+    @property
+    def keeps_machine(self) -> bool:
+        """Whether somebody who asked for the end sees to the machine."""
+        return self._keeps_machine
 
     @property
     def kill_at(self) -> float:
@@ -75,6 +81,7 @@ class StopSignal:
             if self._reason is None:
                 self._reason = reason
             self._disowned = self._disowned or reason.state is None
+            self._keeps_machine = self._keeps_machine or reason.keep_machine
             moment = time.monotonic()
             self._kill_at = min(self._kill_at, moment + reason.grace_s)
             self._save_until = min(self._save_until, moment + reason.grace_s + reason.save_s)

@@ -118,8 +118,8 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - as above
             end = self._own_failure(error)
         outcome = self._report(end)
-        stop = self._stop.reason
-        if self._spec.end_machine and not (stop is not None and stop.keep_machine):
+        self._cancel_watch.look()  # who stops the machine may have said so only when the script was gone already
+        if self._spec.end_machine and not self._stop.keeps_machine:
             power_off()
         return outcome
 
@@ -161,13 +161,13 @@ class Supervisor:
         self._board = StatusBoard(self._store, self._attempt.keys, first, self._measure, self._folders.state)
         self._heartbeat = Periodic("heartbeat", lambda: pacing.heartbeat_s, self._beat)
         save_s = self._attempt.patience.save_when_stopped_s
-        cancel = CancelWatch(self._store, self._attempt.keys.cancel, stop, spec.limits.grace_s, save_s)
+        self._cancel_watch = CancelWatch(self._store, self._attempt.keys.cancel, stop, spec.limits.grace_s, save_s)
         self._limits = LimitWatch(spec, self._claimed_at, stop, save_s)
         self._limit_watch = Periodic("limits", self._limits.next_look_s, self._limits.look)
         self._watches = [
             self._limit_watch,
             self._heartbeat,
-            Periodic("cancel", lambda: pacing.control_s, cancel.look),
+            Periodic("cancel", lambda: pacing.control_s, self._cancel_watch.look),
         ]
         if self._attempt.machine.imds is not None:
             spot = SpotWatch(self._attempt.machine.imds, stop, spec.limits.grace_s)

@@ -26,8 +26,8 @@ class Occupant(Protocol):
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return its complete checkpoints, the oldest first."""
 
-    def interrupt(self, message: str, *, keep_machine: bool = False) -> object:
-        """Let it save and end, so that it can go on later; return when it has.
+    def interrupt(self, message: str, *, keep_machine: bool = False, wait: bool = True) -> object:
+        """Let it save and end, so that it can go on later; return when it has, or at once.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from runctl_jupyter.orchestration.instances.user_data import after_start
 from runctl_jupyter.orchestration.instances.wish import TAG_IDLE_STOP
 from runctl_jupyter.orchestration.model import EndedInstance, Instance
 from runctl_jupyter.orchestration.waiting import wait_until
+from runctl_jupyter.run_record import StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import VolumeTypeDef
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.instances.consequences import Consequences, Occupant
+
+_log = logging.getLogger(__name__)
 
 Until = Literal["ready", "running", "stopped", "terminated"]
 
@@ -100,7 +104,10 @@ class LifeCycle:
             self._check_can_stop(instance)
             if instance.state == "pending":
                 self.wait(instance.id, until="running")  # EC2 refuses to stop one that is pending
-            interrupted = () if force else self._let_save(instance)
+            if force:
+                self._tell_jobs(instance)
+            else:
+                interrupted = self._let_save(instance)
             self._ec2.stop(instance.id)
             self._await_change(instance, ("pending", "running"), "stop")
         comes_of_it = consequences.of_stop(self._volumes_of(instance), self._region, interrupted=interrupted)
@@ -238,13 +245,24 @@ class LifeCycle:
             raise _busy(instance, lost, "stop", "could not go on later")
         for job in jobs:
             try:
-                job.interrupt(f"{label(instance)} was stopped by the user", keep_machine=True)
+                job.interrupt(_why(instance), keep_machine=True)
             except RunctlError as error:
                 raise InstanceBusy(
                     f"{label(instance)} was not stopped, since job {job.id} on it could not be saved: {error.what}",
                     f"Look at it (runctl logs {job.id}), or insist: runctl stop {instance.id} --force",
                 ) from error
         return jobs
+
+    def _tell_jobs(self, instance: Instance) -> None:
+        """Let the jobs on an instance know that it stops, as well as that goes; they are not waited for.
+
+        Those that begin to save when it is started again do not end it then.
+        """
+        try:
+            for job in self._jobs_on(instance.id):
+                job.interrupt(_why(instance), keep_machine=True, wait=False)
+        except (RunctlError, StoreError) as error:
+            _log.warning("jobs on %s were not told that it stops: %s", instance.id, error)
 
     def _cancel_persistent_request(self, instance: Instance) -> None:
         """Cancel a persistent Spot request first: it would replace the instance (EC2 User Guide)."""
@@ -258,6 +276,10 @@ class LifeCycle:
 def label(instance: Instance) -> str:
     """Name an instance in a sentence."""
     return f"{instance.name} ({instance.id})" if instance.name else instance.id
+
+
+def _why(instance: Instance) -> str:
+    return f"{label(instance)} was stopped by the user"
 
 
 def _ended(instance: Instance, comes_of_it: Consequences) -> EndedInstance:

@@ -321,8 +321,10 @@ class Job:
         )
         return self
 
-    def interrupt(self, message: str, *, keep_machine: bool = False, timeout: float | None = None) -> Job:
-        """Ask the job to save and to end as ``interrupted``, so that it can go on later; return when it has ended.
+    def interrupt(
+        self, message: str, *, keep_machine: bool = False, wait: bool = True, timeout: float | None = None
+    ) -> Job:
+        """Ask the job to save and to end as ``interrupted``, so that it can go on later.
 
         Parameters
         ----------
@@ -330,6 +332,8 @@ class Job:
             Why, for the record.
         keep_machine
             Leave the machine on although it was launched for this job.
+        wait
+            Return when it has ended.
         timeout
             Seconds; by default what the machine takes at most to end the script and to upload.
 
@@ -340,6 +344,9 @@ class Job:
         """
         limit = self.spec.limits.grace_s + _SAVE_S if timeout is None else timeout
         request = EndRequest(to_iso(now()), JobState.INTERRUPTED, message, keep_machine)
+        if not wait:
+            self._ask_for_the_end(request)
+            return self
         persist(lambda: self._ask_for_the_end(request), timeout=limit)
         wait_until(
             self._look,

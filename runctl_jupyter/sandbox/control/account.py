@@ -6,6 +6,7 @@ import json
 import secrets
 import string
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from runctl_jupyter.sandbox.control.images import publish_parameters
 from runctl_jupyter.sandbox.control.policies import (
     ADMINISTRATOR_ACCESS,
     Document,
+    Permission,
+    allows,
     instance_role_policy,
     instance_trust_policy,
     user_policy,
@@ -191,6 +194,24 @@ class Account:
             secret_access_key=session.secret_access_key, session_token=session.session_token,
             expires_at=(now + ROLE_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
+
+    def may_register(self, profile_arn: str, instance_id: str, settled_s: float) -> bool | None:
+        """Whether the role of a profile lets an SSM agent register; None when the profile has no role.
+
+        Parameters
+        ----------
+        settled_s
+            A change of the role's policies that is younger does not hold yet.
+        """
+        roles = self.profile_roles(profile_arn.rpartition("/")[2])
+        if not roles:
+            return None
+        role = roles[0]
+        if time.monotonic() - getattr(role, "policies_changed_at", -settled_s) < settled_s:
+            return False
+        resource = f"arn:aws:ec2:{REGION}:{ACCOUNT_ID}:instance/{instance_id}"
+        documents = self._documents(role.policies, role.managed_policies)
+        return allows(documents, Permission("ssm:UpdateInstanceInformation", resource))
 
     def _assume(self, role_arn: str, session_name: str) -> Any:
         session = self._sts.assume_role(

@@ -187,6 +187,7 @@ class Fleet:
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
             on_guest_reboot=self.machines.guest_reboot,
+            on_agent_restart=self.machines.agent_restarted,
             unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)

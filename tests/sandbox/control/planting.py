@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -91,10 +92,21 @@ class Garden:
             FlexibleTimeWindow={"Mode": "OFF"},
             Target={
                 "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
-                "RoleArn": "arn:aws:iam::123456789012:role/ends-machines",
+                "RoleArn": self._scheduler_role(),
+                "Input": "{}",
             },
         )
         return f"{group}/{name}"
+
+    def _scheduler_role(self) -> str:
+        iam, name = self.client("iam"), "ends-machines"
+        principal = {"Service": "scheduler.amazonaws.com"}
+        trust = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}  # fmt: skip
+        try:
+            return str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"])
+        except iam.exceptions.EntityAlreadyExistsException:
+            return str(iam.get_role(RoleName=name)["Role"]["Arn"])
 
     def upload(self, key: str, data: bytes = b"x" * 1000) -> str:
         """Begin an upload in parts and leave it."""

@@ -84,3 +84,19 @@ def test_the_time_limit_survives_a_reboot(engine: Engine, boto: Boto, sandbox: C
     wait_until(boots.read_text, lambda text: text == "2", timeout=20, what="No reboot.", to_resolve="Look.")
     gone = rc.instances.wait(machine.id, until="terminated", timeout=60)
     assert gone.state_reason_code == "Client.InstanceInitiatedShutdown"
+
+
+def test_a_forced_stop_keeps_the_machine_too_and_a_start_saves_what_was_left(engine: Engine) -> None:
+    rc = engine({"t.py": SAVES_WHEN_TOLD})
+    job = job_of(rc.jobs.train("t.py", instance_type="m5.large", name="cut-off"))
+    first_line(job)
+    machine = job.refresh().instance_id
+    assert machine is not None
+    assert rc.instances.stop(machine, wait=True, force=True).state == "stopped"
+    assert rc.instances.start(machine).state == "running"
+    assert job.wait(60).state is JobState.INTERRUPTED
+    assert "step_1.bin" in {each.name for each in job.checkpoints()}
+    # Its runner has ended, and with it the last that could power the machine off.
+    probe = rc.jobs.train(cell="print('still there')", on=machine)
+    assert job_of(probe).wait(60).state is JobState.SUCCEEDED
+    rc.instances.terminate(machine, wait=True)
