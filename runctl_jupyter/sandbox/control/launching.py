@@ -74,6 +74,7 @@ class LaunchActions(EC2BaseResponse):  # type: ignore[misc]
     def run_instances(self) -> ActionResult:
         """RunInstances: validated, idempotent by ClientToken, real machines."""
         require_machines_here(self.ec2_backend)
+        rules.check_client_token(self.params)
         request = copy.deepcopy(dict(self.params))
         origin = Origin(rules.request_digest(request), request.get("ClientToken"))
         if named := request.get("LaunchTemplate"):
