@@ -228,7 +228,7 @@ export interface InstanceDocument {
   owner: string;
   expires_at: string | null;
   state_reason: string;
-  /** Whether it may not be ended: said by its tag. */
+  /** Whether a tag forbids to end it. */
   protected?: boolean;
   /** Jobs that run on it. */
   jobs: { id: string; name: string }[];
