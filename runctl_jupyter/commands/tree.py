@@ -28,7 +28,8 @@ from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "processes", "wait",
+    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "processes",
+    "wait",
     "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
     "demo", "help",
 ]  # fmt: skip

@@ -195,8 +195,8 @@ def plant(garden: Garden) -> None:
     garden.snapshot(left, volume)
     garden.image(left, machine, "left-behind")
     garden.template(left, "runctl-left-behind")
-    trust = {"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}]}  # fmt: skip
+    may_take = {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [may_take]}
     garden.client("iam").create_role(RoleName="ends-machines", AssumeRolePolicyDocument=json.dumps(trust))
     garden.schedule(left, "runctl-left", "ttl-i-0123456789abcdef0")
     garden.client("ec2").terminate_instances(InstanceIds=[machine])
