@@ -36,6 +36,7 @@ from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
+from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.quotas import Quotas
@@ -135,9 +136,12 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     fleet.machines.on_up, fleet.machines.on_agent_restart = agents.started, agents.restarted
     SandboxSSMResponse.commands = Commands(settings, fleet.machines, agents.online, faults.await_agent)
     fleet.lost_at_restart += objects.restore()
+    ec2 = ec2_backends[ACCOUNT_ID][REGION]
+    ec2.journal = LaunchJournal(store, ec2)
+    ec2.journal.restore()
     spot_keeper = SpotKeeper()
     fleet.reopened = spot_keeper.relaunch
-    fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    fleet.restore(ec2)
     spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)

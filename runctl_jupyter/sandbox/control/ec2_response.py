@@ -17,6 +17,7 @@ from runctl_jupyter.sandbox.control.launching import LaunchActions
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
 from runctl_jupyter.sandbox.control.reservations import ReservationActions
 from runctl_jupyter.sandbox.control.spot_actions import SpotActions
+from runctl_jupyter.sandbox.control.tag_actions import TagActions
 from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
 _TERMINATED_AT_ONCE = 1000
@@ -30,6 +31,7 @@ class SandboxEC2Response(
     FleetActions,
     SpotActions,
     ReservationActions,
+    TagActions,
     InstanceLists,
     PagedLists,
 ):

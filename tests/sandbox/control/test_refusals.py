@@ -102,11 +102,22 @@ def test_what_the_sandbox_cannot_do_is_an_error_of_the_service(account: Account)
     assert code(account.ec2.describe_instances, MaxResults=2) == "InvalidParameterValue"
 
 
+def root_volume(**ebs: Any) -> dict[str, Any]:
+    return {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, **ebs}}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),
         ({"MinCount": 2}, "InvalidParameterCombination"),
+        ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
+        (
+            {"NetworkInterfaces": [{"DeviceIndex": n, "AssociatePublicIpAddress": True} for n in (0, 1)]},
+            "InvalidParameterCombination",
+        ),
+        (root_volume(VolumeType="io2"), "MissingParameter"),
+        (root_volume(VolumeInitializationRate=99), "InvalidParameterValue"),
         ({"Placement": {"AvailabilityZone": "us-east-1z"}}, "InvalidParameterValue"),
         ({"TagSpecifications": [{"ResourceType": kind, "Tags": [TAG]} for kind in ("instance", "volume",
             "spot-instances-request")]}, "InvalidParameterValue"),
