@@ -102,6 +102,7 @@ def test_a_lost_answer_is_no_second_machine(world: World) -> None:
         faults.add(world.sandbox, "lost-answer", service="ec2", operation=operation, count=2)
     made = world.create("m5.large")
     assert [each["InstanceId"] for each in world.new()] == [made.id]
+    assert [each.hits for each in faults.list(world.sandbox)] == [2, 2, 2]
 
 
 def test_without_templates_or_fleets_each_zone_is_asked(world: World) -> None:
@@ -112,6 +113,7 @@ def test_without_templates_or_fleets_each_zone_is_asked(world: World) -> None:
     faults.add(world.sandbox, "denied", service="ec2", operation="CreateLaunchTemplate", count=1)
     made = world.create("m5.large", spot=True)
     assert (made.spot, made.availability_zone != A, len(world.new())) == (True, True, 2)
+    assert [each.hits for each in faults.list(world.sandbox)][1:] == [1, 1, 1]
 
 
 def test_a_quota_of_nothing(world: World) -> None:
