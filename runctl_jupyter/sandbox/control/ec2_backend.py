@@ -253,6 +253,8 @@ class SandboxEC2Backend(VolumesBackend):
         machine = self.fleet.machines.find(instance_id)
         if machine is not None and key in ("instance_type", "user_data") and machine.state != "stopped":
             raise refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state.")
+        if machine is not None and machine.market == "spot" and key in ("instance_type", "disable_api_termination"):
+            raise refuse("UnsupportedOperation", f"The {key} of the Spot Instance '{instance_id}' cannot be changed.")
         changed = super().modify_instance_attribute(instance_id, key, value)
         self.fleet.save(instance_id)
         return changed

@@ -306,6 +306,7 @@ def _dress(instance: Any, private_ip: str, launch: Launch) -> None:
     for device, block in instance.get_block_device_mapping:
         volume = instance.ec2_backend.get_volume(block.volume_id)
         volume.iops = performance[device].get("Iops") or volume.iops
+        volume.initialization_rate = performance[device].get("VolumeInitializationRate")
         volume.throughput = performance[device].get("Throughput") or (125 if volume.volume_type == "gp3" else None)
 
 

@@ -146,18 +146,24 @@ def check_tags(request: Request, *, spot: bool, kinds: Sequence[str] = TAG_RESOU
         if kind == "spot-instances-request" and not spot:
             raise invalid_value("'spot-instances-request' is not a valid taggable resource type for this operation.")
         seen.add(kind)
-        _check_tag_list(specification.get("Tags") or [])
+        check_tag_list(specification.get("Tags") or [])
 
 
-def _check_tag_list(tags: Sequence[Mapping[str, str]]) -> None:
+def check_tag_key(key: str) -> None:
+    """Refuse keys that are AWS's own or too long."""
+    if key.lower().startswith("aws:"):
+        raise invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
+    if not 1 <= len(key) <= 128:
+        raise invalid_value(f"Tag key exceeds the maximum length of 128 characters: '{key[:32]}...'")
+
+
+def check_tag_list(tags: Sequence[Mapping[str, str]]) -> None:
+    """Refuse tags that no resource can have."""
     keys = [str(tag.get("Key", "")) for tag in tags]
     if not keys:
         raise invalid_value("Tag specification must have at least one tag")
     for key in keys:
-        if key.lower().startswith("aws:"):
-            raise invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
-        if not 1 <= len(key) <= 128:
-            raise invalid_value(f"Tag key exceeds the maximum length of 128 characters: '{key[:32]}...'")
+        check_tag_key(key)
         if keys.count(key) > 1:
             raise invalid_value(f"Duplicate tag key '{key}' specified.")
     for tag in tags:
@@ -196,6 +202,8 @@ def check_spot(request: Request) -> Mapping[str, Any] | None:
         )
     if options.get("BlockDurationMinutes") is not None:
         raise refuse("UnsupportedOperation", "Spot Instances with a defined duration are no longer available.")
+    if request.get("DisableApiTermination") is True:
+        raise refuse("UnsupportedOperation", "Termination protection is not supported for Spot Instances.")
     check_max_price(options.get("MaxPrice"))
     if options.get("ValidUntil") is not None and kind != "persistent":
         raise refuse("InvalidParameterCombination", "ValidUntil is supported only for persistent Spot requests")
@@ -247,6 +255,11 @@ def check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
     low, high = _VOLUME_GIB[kind]
     if not low <= size <= high:
         raise invalid_value(f"Volume of {size}GiB is invalid for {kind}; valid sizes are {low}-{high} GiB.")
+    rate = ebs.get("VolumeInitializationRate")
+    if rate is not None and not ebs.get("SnapshotId"):
+        raise refuse("InvalidParameterCombination", "VolumeInitializationRate needs a snapshot")
+    if rate is not None and not 100 <= rate <= 300:
+        raise invalid_value(f"Value ({rate}) for parameter volumeInitializationRate is invalid: 100 to 300 MiB/s.")
     iops, throughput = ebs.get("Iops"), ebs.get("Throughput")
     if iops is not None:
         if kind not in _VOLUME_IOPS:

@@ -296,6 +296,8 @@ def build(backend: Any, launched: Launch, request: SpotRequest | None = None) ->
     instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
     instance.add_tags(dict(tags.get("instance", {})))
     for interface in instance.nics.values():
+        if not launched.arguments["nics"]:
+            interface.delete_on_termination = True  # what EC2 makes for a launch ends with the instance
         interface.add_tags(dict(tags.get("network-interface", {})))
     if request is not None:
         serve_spot_request(instance, request)
