@@ -161,6 +161,7 @@ def train(
         inputs=request.variables(name for names in inputs for name in names),
         outputs=[name for names in outputs for name in names],
         run_key=run_key,
+        origin=request.origin(),
         ttl=ttl,
         timeout=timeout,
         idle_stop=idle_stop,

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from runctl_jupyter.commands import old_names
-from runctl_jupyter.commands.account import setup
+from runctl_jupyter.commands.account import doctor, setup
 from runctl_jupyter.commands.checkpoints import checkpoints
+from runctl_jupyter.commands.cost import cost
 from runctl_jupyter.commands.demo import demo
 from runctl_jupyter.commands.instances import create, list_instances, processes, protect, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
@@ -27,9 +28,9 @@ from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "setup", "create", "list", "show", "start", "stop", "terminate", "protect",
+    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect",
     "processes", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "panel", "sandbox",
+    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
     "demo", "help",
 ]  # fmt: skip
 
@@ -94,9 +95,9 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 
 for verb in (
-    use, status, setup, create, list_instances, show, start, stop, terminate, protect,
+    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect,
     processes, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, panel, sandbox, demo, show_help,
+    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

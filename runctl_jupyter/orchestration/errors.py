@@ -167,6 +167,10 @@ class AwsBusy(AwsRefused):
     """AWS answers too many requests of the account, or has trouble itself; another try may do."""
 
 
+class AwsUnreachable(AwsRefused):
+    """No answer of AWS has come: network, proxy, certificate."""
+
+
 class WaitTimedOut(RunctlError):
     """What was waited for did not happen in time; it may still happen."""
 

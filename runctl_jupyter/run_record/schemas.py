@@ -135,7 +135,11 @@ class MachineOffer(Document):
     def applied_to(self, spec: JobSpec) -> JobSpec:
         """Return the spec as it runs on this machine."""
         return dataclasses.replace(
-            spec, instance_type=self.instance_type, spot=self.spot, price_per_hour=self.price_per_hour
+            spec,
+            instance_type=self.instance_type,
+            spot=self.spot,
+            price_per_hour=self.price_per_hour,
+            price_source=self.price_source or None,
         )
 
 
@@ -184,7 +188,11 @@ class JobSpec(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
-    """USD; None when unknown. An estimate at list price, never billing data."""
+    """USD of the instance as it was bought; None when unknown. An estimate at list price, never billing data."""
+    price_source: Optional[str] = None
+    """Where that is from, and how old it was at launch."""
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
+    """USD of what else of the machine is billed by the hour: ``disk``, ``address``. What is not in it is not known."""
     asked: Optional[MachineAsked] = None
     """What kind of machine to launch; None with ``--on``, and on target ``local``."""
     offers: list[MachineOffer] = field(default_factory=list)
@@ -193,6 +201,12 @@ class JobSpec(Document):
     """Power the machine off after the job: it was launched for this job."""
     cell: bool = False
     """Whether the script is the body of a notebook cell."""
+    notebook: Optional[str] = None
+    """Notebook it was launched from: its path in the project, or its name."""
+    cell_id: Optional[str] = None
+    """Cell it was launched from, as the front end names it."""
+    project: Optional[str] = None
+    """Name of the folder that travelled."""
     schema: int = SCHEMA
 
 
@@ -207,6 +221,8 @@ class AttemptPlan(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
+    price_source: Optional[str] = None
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
     asked: Optional[MachineAsked] = None
     offers: list[MachineOffer] = field(default_factory=list)
     end_machine: bool = False
@@ -223,6 +239,8 @@ class AttemptPlan(Document):
             region=self.region,
             spot=self.spot,
             price_per_hour=self.price_per_hour,
+            price_source=self.price_source,
+            beside_per_hour=self.beside_per_hour,
             asked=self.asked,
             offers=self.offers,
             end_machine=self.end_machine,

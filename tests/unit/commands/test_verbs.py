@@ -117,7 +117,7 @@ def test_train_passes_every_flag(asked: dict[str, Any]) -> None:
         "name": "digits", "env": {"A": "1", "B": "x=y"}, "params": {"lr": "0.1"}, "requirements": "r.txt",
         "checkpoint_dir": "ckpt", "ttl": 1800.0, "timeout": 90.0, "max_cost": 1.5, "keep": True, "project_root": ".",
         "data_s3": "s3://b/in", "output_s3": "s3://b/out", "resume": "digits", "inputs": {}, "outputs": ["m", "n", "o"],
-        "run_key": None, "idle_stop": 600.0, "dry_run": False,
+        "run_key": None, "origin": None, "idle_stop": 600.0, "dry_run": False,
     }  # fmt: skip
     assert outcome == Outcome(Launched(asked["jobs"].answer, wait=True), as_json=False)
 
