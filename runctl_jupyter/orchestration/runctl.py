@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
     from runctl_jupyter.orchestration.account.checkup import DoctorReport
     from runctl_jupyter.orchestration.account.setup import SetupReport
+    from runctl_jupyter.orchestration.costs.price import Price
     from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
@@ -204,6 +205,10 @@ class Runctl:
         """Return what runs now costs, and what the last days have cost, at list prices."""
         instances = [] if self.settings.target == "local" else self.instances.list()
         return costs_of(self.jobs.list(limit=None), list(instances), now())
+
+    def list_price(self, instance_type: str) -> Price | None:
+        """Return what is known at once of the on-demand price of a type; AWS is asked for the next time."""
+        return self._prices.on_demand(instance_type, patience_s=0)
 
     def cost(self, by: By = "job", since: float | timedelta | datetime = timedelta(days=7)) -> CostReport:
         """Return what was spent, row by row: an estimate at list prices, each machine's time once.

@@ -233,7 +233,7 @@ def test_of_two_who_resume_at_once_one_does(world: World) -> None:
     job = world.ended("j-1", "a.bin", instance_id="i-dev")
     world.resumed("j-1")
     again = world.submitter.resume
-    refuses(InvalidRequest, "is being resumed already", lambda: again(job, None, None, None))
+    refuses(InvalidRequest, "is being resumed already", lambda: again(job, None, None, MachineAsked()))
     assert len(world.machines.started) == 1
 
 
@@ -257,6 +257,6 @@ def test_a_start_that_fails_is_told_as_its_end(world: World, monkeypatch: pytest
 def test_who_cancels_before_the_launch_launches_nothing(world: World) -> None:
     job = world.ended("j-1", "a.bin", instance_type="m5.large")
     world.records.end("j-1", 2, JobState.CANCELLED)  # by another client, the moment the plan is written
-    world.submitter.resume(job, None, None, None).launched(10)
+    world.submitter.resume(job, None, None, MachineAsked()).launched(10)
     assert world.machines.started == []
     assert world.jobs.get("j-1").state is JobState.CANCELLED
