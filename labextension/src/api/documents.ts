@@ -228,6 +228,8 @@ export interface InstanceDocument {
   owner: string;
   expires_at: string | null;
   state_reason: string;
+  /** Whether a tag forbids to end it. */
+  protected?: boolean;
   /** Jobs that run on it. */
   jobs: { id: string; name: string }[];
   gpu_percent: number | null;
