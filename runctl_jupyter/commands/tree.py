@@ -27,6 +27,7 @@ from runctl_jupyter.commands.s3 import s3
 from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
+
 class Verbs(click.Group):
     """The root: lists verbs in the order of use, and knows their other and old names."""
 
