@@ -14,7 +14,7 @@ from runctl_jupyter.commands.account import doctor, setup
 from runctl_jupyter.commands.checkpoints import checkpoints
 from runctl_jupyter.commands.cost import cost
 from runctl_jupyter.commands.demo import demo
-from runctl_jupyter.commands.instances import create, list_instances, protect, start, stop, terminate
+from runctl_jupyter.commands.instances import create, list_instances, processes, protect, start, stop, terminate
 from runctl_jupyter.commands.jobs import attach, cancel, jobs, logs, resume, train
 from runctl_jupyter.commands.panel import panel
 from runctl_jupyter.commands.parameters import json_option, place_options
@@ -28,7 +28,8 @@ from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "wait",
+    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect",
+    "processes", "wait",
     "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
     "demo", "help",
 ]  # fmt: skip
@@ -94,7 +95,8 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 
 for verb in (
-    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect, wait,
+    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect,
+    processes, wait,
     train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)

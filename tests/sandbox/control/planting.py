@@ -35,10 +35,14 @@ class Garden:
             "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
         }
+        self._clients: dict[tuple[str, str], Any] = {}
         self._image = self.client("ssm").get_parameter(Name=_UBUNTU)["Parameter"]["Value"]
 
     def client(self, service: str, region: str = HOME) -> Any:
-        return client(self._paper.connection, service, region_name=region, **self._keys)
+        if (service, region) not in self._clients:
+            made = client(self._paper.connection, service, region_name=region, **self._keys)
+            self._clients[service, region] = made
+        return self._clients[service, region]
 
     def machine(self, tags: Mapping[str, str], *tagged: str, **request: Any) -> str:
         launched = self.client("ec2").run_instances(
