@@ -255,11 +255,6 @@ def check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
     low, high = _VOLUME_GIB[kind]
     if not low <= size <= high:
         raise invalid_value(f"Volume of {size}GiB is invalid for {kind}; valid sizes are {low}-{high} GiB.")
-    rate = ebs.get("VolumeInitializationRate")
-    if rate is not None and not ebs.get("SnapshotId"):
-        raise refuse("InvalidParameterCombination", "VolumeInitializationRate needs a snapshot")
-    if rate is not None and not 100 <= rate <= 300:
-        raise invalid_value(f"Value ({rate}) for parameter volumeInitializationRate is invalid: 100 to 300 MiB/s.")
     iops, throughput = ebs.get("Iops"), ebs.get("Throughput")
     if iops is not None:
         if kind not in _VOLUME_IOPS:
