@@ -43,7 +43,8 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
         "ssm:GetCommandInvocation", "ssm:ListCommandInvocations", "ssm:ListCommands", "ssm:CancelCommand",
         "ssm:GetConnectionStatus", "pricing:GetProducts", "servicequotas:GetServiceQuota",
         "servicequotas:ListServiceQuotas", "servicequotas:GetAWSDefaultServiceQuota", "ecr:GetAuthorizationToken",
-        "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics",
+        "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics", "scheduler:ListScheduleGroups",
+        "scheduler:ListSchedules", "scheduler:ListTagsForResource",
     ]  # fmt: skip
     return _document(
         _allow("Read", reads, "*"),
@@ -64,11 +65,13 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
                 "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
                 "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",
                 "ec2:DeleteSnapshot", "ec2:CreateSnapshot", "ec2:DeleteLaunchTemplate", "ec2:DeleteFleets",
-                "ec2:GetConsoleOutput",
+                "ec2:DeregisterImage", "ec2:GetConsoleOutput",
             ],
             "*",
             _IS_OURS,
         ),
+        # Only groups of schedules have tags: the name of the group tells ours.
+        _allow("OwnSchedules", ["scheduler:DeleteSchedule"], f"arn:{partition}:scheduler:*:*:schedule/runctl*/*"),
         *_commands(partition),
         _allow(
             "PassRole",
