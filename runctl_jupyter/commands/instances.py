@@ -12,6 +12,7 @@ from runctl_jupyter.orchestration.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration import Instance, LaunchPlan, Listing
+    from runctl_jupyter.orchestration.instances.processes import MachineProcesses
 
 
 @click.command(epilog="Example: runctl create m5.large --name dev --ttl 8h --idle-stop 30m --wait")
@@ -108,6 +109,15 @@ def terminate(request: Request, instance: tuple[str, ...], force: bool, wait: bo
     if len(instance) == 1:
         return instances.terminate(instance[0], wait=wait, force=force)
     return instances.terminate_all(instance, wait=wait, force=force)
+
+
+@click.command()
+@click.argument("instance", metavar="ID", type=INSTANCE)
+@json_option
+@pass_request
+def processes(request: Request, instance: str) -> MachineProcesses:
+    """Show what runs on an instance, with its CPU, memory, disks and GPUs."""
+    return request.runctl().instances.processes(instance)
 
 
 @click.command()

@@ -25,6 +25,7 @@ VALUES = (
     (_MODEL, "PruneReport"),
     ("runctl_jupyter.orchestration.resources.model", "ResourceSummary"),
     ("runctl_jupyter.orchestration.resources.model", "CleanupReport"),
+    ("runctl_jupyter.orchestration.instances.processes", "MachineProcesses"),
     (_MODEL, "SyncReport"),
     ("runctl_jupyter.orchestration.costs.report", "CostReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),

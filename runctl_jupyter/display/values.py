@@ -15,6 +15,7 @@ from runctl_jupyter.display.account import (
 )
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
+from runctl_jupyter.display.machine_processes import processes_bundle, processes_text
 from runctl_jupyter.display.masks import mask, mask_bucket
 from runctl_jupyter.display.provenance import (
     comparison_bundle,
@@ -34,6 +35,7 @@ from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.costs.report import CostReport
+from runctl_jupyter.orchestration.instances.processes import MachineProcesses
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
 from runctl_jupyter.orchestration.listing import Listing, plain
@@ -140,6 +142,9 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
+    if status.overdue_instances:
+        overdue = f"{status.overdue_instances} past their time limit; see what could go: runctl resources cleanup"
+        facts.insert(4, ("overdue", overdue))
     mode = f" ({status.mode} mode)" if status.mode else ""
     return f"target {status.target}{mode}", facts, ""
 
@@ -202,6 +207,7 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    MachineProcesses: (processes_text, processes_bundle),
     DoctorReport: (doctor_text, doctor_bundle),
     CostReport: (cost_text, cost_bundle),
     ResourceSummary: (summary_text, summary_bundle),

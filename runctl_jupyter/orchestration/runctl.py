@@ -41,6 +41,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.judging import is_overdue
 from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
@@ -265,6 +266,7 @@ class Runctl:
             mode=self.connection.mode,
             price_sources=sorted({i.price_source for i in running if i.price_source}),
             cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
+            overdue_instances=sum(is_overdue(i.expires_at, now()) for i in running),
         )
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:

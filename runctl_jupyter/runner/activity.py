@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
@@ -72,6 +72,8 @@ class Process:
     """In ticks since boot."""
     cpu_s: float
     """Its own time and that of its children that have ended."""
+    own_s: float = 0.0
+    """Its own time alone."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def process(pid: int, proc: Path = PROC) -> Optional[Process]:
     try:
         # The name stands in brackets and may itself hold brackets and spaces.
         fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-        times = sum(map(int, fields[11:15]))  # proc_pid_stat(5): utime, stime, cutime, cstime
-        return Process(pid, int(fields[1]), int(fields[19]), times / _TICKS_PER_S)
+        times = [int(field) / _TICKS_PER_S for field in fields[11:15]]  # proc_pid_stat(5): utime, stime, cutime, cstime
+        return Process(pid, int(fields[1]), int(fields[19]), sum(times), sum(times[:2]))
     except (OSError, ValueError, IndexError):
         return None
 
@@ -99,6 +101,17 @@ def processes(proc: Path = PROC) -> list[Process]:
     """Return all processes that can be seen."""
     found = (process(int(entry.name), proc) for entry in proc.iterdir() if entry.name.isdigit())
     return [each for each in found if each is not None]
+
+
+def below(root: int, table: Sequence[Process]) -> list[Process]:
+    """Return `root` and all its descendants."""
+    children: dict[int, list[Process]] = {}
+    for each in table:
+        children.setdefault(each.parent, []).append(each)
+    found = [each for each in table if each.pid == root]
+    for each in found:  # grows as it goes
+        found += children.get(each.pid, [])
+    return found
 
 
 def usage(of: Iterable[Process], at: float, proc: Path = PROC) -> Usage:
@@ -131,22 +144,37 @@ def in_use(before: Usage, after: Usage, quiet: Quiet) -> Optional[str]:
 class NvidiaSmi:
     """NVIDIA's own tool, where there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = _GPU_ANSWER_S) -> None:
         self._program = shutil.which("nvidia-smi")
+        self._answer_s = answer_s
+        self.trouble: Optional[str] = None
+        """Why it does not tell, where it is there."""
 
-    def ask(self, fields: str) -> str:
-        """Return its rows for some fields, a GPU each, without units; nothing where it does not tell."""
+    def ask(self, fields: str, of: str = "gpu") -> str:
+        """Return its rows for some fields, without units; nothing where it does not tell.
+
+        Parameters
+        ----------
+        of
+            ``gpu``, or ``compute-apps`` for the processes that use one.
+        """
         if self._program is None:
             return ""
-        command = [self._program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+        command = [self._program, f"--query-{of}={fields}", "--format=csv,noheader,nounits"]
         try:
             said = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GPU_ANSWER_S, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=self._answer_s, check=False
             )
-        except (OSError, subprocess.TimeoutExpired):
+        except (OSError, subprocess.TimeoutExpired) as error:
             self._program = None  # a driver that hangs: each further call would hang as well
+            late = isinstance(error, subprocess.TimeoutExpired)
+            self.trouble = f"did not answer within {self._answer_s:g} s" if late else f"cannot be run: {error}"
             return ""
-        return said.stdout.decode(errors="replace") if said.returncode == 0 else ""
+        if said.returncode:
+            words = (said.stderr or said.stdout).decode(errors="replace").strip().splitlines()
+            self.trouble = f"failed with exit code {said.returncode}: {words[-1] if words else 'it printed nothing'}"
+            return ""
+        return said.stdout.decode(errors="replace")
 
 
 class GpuGauge:

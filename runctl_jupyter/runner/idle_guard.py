@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable, Optional
 
-from runctl_jupyter.runner.activity import PROC, QUIET_MACHINE, GpuGauge, Process, QuietSpell, processes, usage
+from runctl_jupyter.runner.activity import PROC, QUIET_MACHINE, GpuGauge, Process, QuietSpell, below, processes, usage
 from runctl_jupyter.runner.power import power_off
 
 _RUNNER = re.compile(r"(?:\brunctl_jupyter\.runner|/runner/[0-9a-f]{64}/main\.py)\0(?:.*\0)?--job\0", re.DOTALL)
@@ -104,17 +104,6 @@ def visitor_by_command(command: str) -> Optional[str]:
         return "job"
     program = command.partition("\0")[0].rpartition("/")[2]
     return "session" if program in _AGENT_WORKERS or _SSH_SESSION.match(command) else None
-
-
-def below(root: int, table: Sequence[Process]) -> list[Process]:
-    """Return `root` and all its descendants."""
-    children: dict[int, list[Process]] = {}
-    for each in table:
-        children.setdefault(each.parent, []).append(each)
-    found = [each for each in table if each.pid == root]
-    for each in found:  # grows as it goes
-        found += children.get(each.pid, [])
-    return found
 
 
 def logged_in() -> set[int]:

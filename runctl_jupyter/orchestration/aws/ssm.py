@@ -58,10 +58,15 @@ class Ssm:
                 raise
         return any(each.get("PingStatus") == "Online" for each in answer["InstanceInformationList"])
 
-    def run(self, instance_id: str, script: str, *, timeout: float) -> CommandResult:
+    def run(self, instance_id: str, script: str, *, timeout: float, purpose: str = "start a job") -> CommandResult:
         """Run a short shell script as root and return its end.
 
         The script travels as base64: SSM resolves ``{{...}}`` in commands.
+
+        Parameters
+        ----------
+        purpose
+            What it is to do, for SSM's history and for errors.
 
         Raises
         ------
@@ -75,7 +80,7 @@ class Ssm:
             sent = self._session.ssm.send_command(
                 InstanceIds=[instance_id],
                 DocumentName="AWS-RunShellScript",
-                Comment="runctl: start a job",
+                Comment=f"runctl: {purpose}",
                 TimeoutSeconds=max(30, int(timeout)),
                 Parameters={
                     "commands": ["#!/bin/sh", f"echo {encoded} | base64 -d | sh"],
@@ -87,7 +92,7 @@ class Ssm:
             lambda: self._result(command_id, instance_id),
             lambda result: result.status in _ENDED,
             timeout=timeout,
-            what=f"The command that starts the job on {instance_id} did not end within {timeout:.0f} s.",
+            what=f"The command to {purpose} on {instance_id} did not end within {timeout:.0f} s.",
             to_resolve="See whether the instance is healthy: runctl list",
             first_s=0.05,
             longest_s=2.0,

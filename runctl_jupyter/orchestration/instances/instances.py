@@ -24,6 +24,7 @@ from runctl_jupyter.orchestration.instances.describe import (
 )
 from runctl_jupyter.orchestration.instances.launch import Launcher
 from runctl_jupyter.orchestration.instances.lifecycle import LifeCycle, label
+from runctl_jupyter.orchestration.instances.processes import MachineProcesses, look_at
 from runctl_jupyter.orchestration.instances.wish import Wish, machine_asked
 from runctl_jupyter.orchestration.listing import Listing
 from runctl_jupyter.orchestration.model import EndedInstance, Instance, LaunchPlan
@@ -227,6 +228,16 @@ class Instances:
         Its own time limit and idle stop still power it off.
         """
         return self._life.protect(ref, off=off)
+
+    def processes(self, ref: str) -> MachineProcesses:
+        """Return what runs on an instance and what that takes, with its disks and GPUs; the machine itself is asked.
+
+        Raises
+        ------
+        InstanceNotReady
+            It does not take commands now.
+        """
+        return look_at(self._ssm, self.check_takes_jobs(ref))
 
     def wait(self, ref: str, *, timeout: float | None = None, until: Until = "ready") -> Instance:
         """Wait until an instance takes commands (``ready``) or has reached another state.

@@ -209,7 +209,7 @@ class LifeCycle:
         ttl_s = float(started.tags.get(TAG_TTL, self._ttl_s))
         idle_stop = started.tags.get(TAG_IDLE_STOP)
         script = after_start(ttl_s, None if idle_stop is None else float(idle_stop))
-        done = self._ssm.run(started.id, script, timeout=_ARM_S)
+        done = self._ssm.run(started.id, script, timeout=_ARM_S, purpose="arm its limits")
         if done.status != "Success":
             said = (done.stderr or done.stdout).strip().splitlines()
             raise InstanceNotReady(

@@ -52,6 +52,7 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
             },
         ),
     ),
+    ("processes dev", ("processes", ("dev",), {})),
     ("list", ("list", (), {"all": False})),
     ("list --all", ("list", (), {"all": True})),
     ("start dev", ("start", ("dev",), {})),

@@ -130,6 +130,14 @@ def test_another_death_is_told() -> None:
     assert len(market.machines) == 1
 
 
+def test_a_template_that_ec2_does_not_know_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    unknown = ["InvalidLaunchTemplateId.NotFound"] * 8
+    market = Market(lambda *_: unknown.pop() if unknown else None)
+    assert launch(market).pool == SPOT[0]
+    assert (len(market.fleets), len(market.templates)) == (2, 1)
+
+
 def test_a_profile_that_is_new_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     refusals = ["InvalidParameterValue"] * 8 * 3

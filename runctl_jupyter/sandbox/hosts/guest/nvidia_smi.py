@@ -23,6 +23,7 @@ def rows(gpus: int, name: str, memory_mib: int) -> list[dict[str, Any]]:
             "memory.free": f"{memory_mib} MiB",
             "utilization.gpu": "0 %",
             "utilization.memory": "0 %",
+            "temperature.gpu": "30",
         }
         for index in range(gpus)
     ]
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("inventory", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("-L", "--list-gpus", action="store_true")
     parser.add_argument("--query-gpu")
+    parser.add_argument("--query-compute-apps")
     parser.add_argument("--format", default="csv")
     options = parser.parse_args()
     table = rows(**json.loads(options.inventory.read_text()))
@@ -41,8 +43,11 @@ def main() -> int:
         for row in table:
             sys.stdout.write(f"GPU {row['index']}: {row['name']} (UUID: {row['uuid']})\n")
         return 0
-    if options.query_gpu:
-        fields = [field.strip() for field in options.query_gpu.split(",")]
+    query = options.query_gpu or options.query_compute_apps
+    if query:
+        if not options.query_gpu:
+            table = []  # no process uses a GPU that is not there
+        fields = [field.strip() for field in query.split(",")]
         form = options.format.split(",")
         if "noheader" not in form:
             sys.stdout.write(", ".join(fields) + "\n")
