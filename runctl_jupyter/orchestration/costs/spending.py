@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.machine import disks_cost
+from runctl_jupyter.orchestration.costs.rates import RATES_SOURCE
 from runctl_jupyter.orchestration.costs.report import COLUMNS, WAYS, By, CostReport, CostRow
 from runctl_jupyter.orchestration.costs.spans import Span, job_spans, machine_span, once
 from runctl_jupyter.orchestration.costs.stored import Kept, requests_cost, storage_cost
@@ -103,7 +104,7 @@ class Spending:
             told = chain(told, self._disks(attached=by == "instance"))
             rows = sorted(filter(_costs, told), key=lambda row: row.cost_usd or 0.0, reverse=True)
         everything = self._total(self._since, self._until)
-        notes = [ESTIMATE]
+        notes = [ESTIMATE, *self._sources(everything)]
         if by not in ("day", "instance") and (total(row.cost for row in rows).total_usd or 0.0) > (
             (everything.total_usd or 0.0) + 1e-6
         ):
@@ -122,6 +123,17 @@ class Spending:
             round(sum(known), 6) if len(known) == len(prices) else None,
             notes,
         )
+
+    def _sources(self, cost: Cost) -> Iterator[str]:
+        """Yield where the prices are from that a cost is made of."""
+        told = [each.price_source for each in self._account.instances if each.id in self._machines]
+        told += [job.spec.price_source or "" for job in self._account.jobs if self._spans[job.id]]
+        # Without zone and age, which differ from one to the next.
+        machines = list(dict.fromkeys(source.partition(",")[0] for source in told if source))
+        if machines:
+            yield f"Prices of instances: {', '.join(machines)}."
+        if cost.usd.keys() - {"machine"}:
+            yield f"Prices of disks, addresses and S3: {RATES_SOURCE}."
 
     def _total(self, begin: datetime, end: datetime) -> Cost:
         """Return what everything has cost between two moments, each machine's time once."""

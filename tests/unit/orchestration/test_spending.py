@@ -225,6 +225,20 @@ def test_says_that_it_is_an_estimate_everywhere(world: World) -> None:
     assert "<table" in bundle["text/html"]
 
 
+def test_names_the_sources_of_its_prices(world: World) -> None:
+    world.job("a", 5, 4, price_source="EC2 spot price history, us-east-1a, today")
+    world.job("b", 5, 4, "i-2", price_source="EC2 spot price history, us-east-1b, today")
+    world.job("c", 5, 4, "i-3", price_source="AWS price list, 3 days ago")
+    world.disk("vol-1", 5, None)
+    notes = world.report().notes
+    (instances,) = [note for note in notes if note.startswith("Prices of instances")]
+    assert sorted(instances.removesuffix(".").split(": ")[1].split(", ")) == [
+        "AWS price list",
+        "EC2 spot price history",
+    ]
+    assert any(note.startswith("Prices of disks") and "2026-11-30" in note for note in notes)
+
+
 def test_as_a_data_frame(world: World) -> None:
     world.job("a", 5, 4)
     world.job("b", 5, 3, "i-2")
