@@ -99,16 +99,16 @@ class CostReport:
         """Return a pandas DataFrame, one row per row and one column per part (pandas must be installed)."""
         import pandas
 
-        return pandas.DataFrame(
+        columns = ["key", "name", "kind", "jobs", "live", "cost_usd", *(f"{name}_usd" for name in PARTS), "at_least"]
+        cells = [
             [
-                {
-                    **{key: value for key, value in row.to_dict().items() if key != "cost_parts"},
-                    **{f"{name}_usd": row.cost.usd.get(name) for name in PARTS},
-                    "at_least": bool(row.cost.unknown),
-                }
-                for row in self.rows
+                *(row.key, row.name, row.kind, row.jobs, row.live, row.cost_usd),
+                *(row.cost.usd.get(name) for name in PARTS),
+                bool(row.cost.unknown),
             ]
-        )
+            for row in self.rows
+        ]
+        return pandas.DataFrame(cells, columns=columns)
 
     def __repr__(self) -> str:
         return f"<CostReport by {self.by} since {to_iso(self.since)}: {self.total}, {len(self.rows)} rows>"

@@ -246,6 +246,8 @@ def test_as_a_data_frame(world: World) -> None:
     assert list(frame["key"]) == ["b", "a"]
     assert frame["machine_usd"].sum() == pytest.approx(3)
     assert not frame["at_least"].any()
+    nothing = world.report(since=NOW - HOUR).to_dataframe()
+    assert (len(nothing), list(nothing.columns)) == (0, list(frame.columns))
 
 
 def test_this_computer_costs_nothing(world: World) -> None:
