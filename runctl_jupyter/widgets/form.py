@@ -180,9 +180,12 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
         if self._rc.settings.target == "local":
             self._bill.value = "Runs on this computer; nothing to pay."
             return
-        price = self._machines[choice.instance_type].price_per_hour
+        machine = self._machines[choice.instance_type]
+        price = machine.price_per_hour
         bill = bill_text(price, choice.ttl, self._rc.settings.launch.ttl, choice.max_cost)
-        self._bill.value = escape(f"{bill} Spot costs less than that." if choice.spot and price is not None else bill)
+        spot = " Spot costs less than that." if choice.spot and price is not None else ""
+        source = f" Price: {machine.price_source}." if machine.price_source else ""
+        self._bill.value = escape(f"{bill}{spot}{source}")
 
     def _launch(self, _: object) -> None:
         if not self._busy.acquire(blocking=False):

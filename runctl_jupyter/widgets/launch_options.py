@@ -25,6 +25,8 @@ class Machine:
     name: str
     label: str
     price_per_hour: float | None
+    price_source: str = ""
+    """Where that is from, and how old it is."""
 
 
 def scripts_of(rc: Runctl) -> list[str]:
@@ -48,7 +50,9 @@ def machines_of(panels: Panels) -> tuple[list[Machine], RunctlError | None]:
         types = panels.query("types")["types"]
     except RunctlError as error:
         return [Machine(name, name, None) for name in known_types()], error
-    return [Machine(each["name"], _label(each), each["price_per_hour"]) for each in types], None
+    return [
+        Machine(each["name"], _label(each), each["price_per_hour"], each.get("price_source") or "") for each in types
+    ], None
 
 
 def bill_text(price_per_hour: float | None, ttl: str, default_ttl_s: float, max_cost: str) -> str:

@@ -291,4 +291,6 @@ export interface TypeDocument {
   memory_gib: number | null;
   gpus: number;
   price_per_hour: number | null;
+  /** Where the price is from, and how old that is. */
+  price_source?: string | null;
 }

@@ -22,7 +22,14 @@ from runctl_jupyter.widgets import JobCardWidget, launch_form
 TYPES = {
     "types": [
         {"name": "m5.large", "vcpus": 2, "memory_gib": 8, "gpus": 0, "price_per_hour": 0.096},
-        {"name": "g5.xlarge", "vcpus": 4, "memory_gib": 16, "gpus": 1, "price_per_hour": 1.006},
+        {
+            "name": "g5.xlarge",
+            "vcpus": 4,
+            "memory_gib": 16,
+            "gpus": 1,
+            "price_per_hour": 1.006,
+            "price_source": "AWS price list, today",
+        },
         {"name": "odd.type", "vcpus": None, "memory_gib": None, "gpus": 0, "price_per_hour": None},
     ]
 }
@@ -111,6 +118,8 @@ def test_it_says_what_it_may_cost(sandbox: Runctl) -> None:
     form._spot.value = True
     assert shown(form._bill) == "$0.096/h. Spot costs less than that."
     assert "--instance-type m5.large --spot" in shown(form._line)
+    form._machine.value = "g5.xlarge"
+    assert shown(form._bill) == "$1.006/h. Spot costs less than that. Price: AWS price list, today."
     form._machine.value = "odd.type"
     assert shown(form._bill) == "Price unknown."
 
