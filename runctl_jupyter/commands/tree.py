@@ -28,7 +28,8 @@ from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
 ORDER = [
-    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect", "processes", "wait",
+    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect",
+    "processes", "wait",
     "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
     "demo", "help",
 ]  # fmt: skip
@@ -94,7 +95,8 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
 
 
 for verb in (
-    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect, processes, wait,
+    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect,
+    processes, wait,
     train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)

@@ -32,7 +32,7 @@ _OBJECTS = (
     "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
     "s3:GetObjectTagging", "s3:PutObjectTagging",
 )  # fmt: skip
-_BUCKET = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
+_BUCKET = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
 
 
 def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Document:

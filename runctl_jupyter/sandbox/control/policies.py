@@ -133,7 +133,7 @@ def _statement(sid: str, actions: list[str], resources: Any, condition: Document
 
 _OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
                    "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"]  # fmt: skip
-_BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
+_BUCKET_ACTIONS = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
 _OWN = {"StringEquals": {"aws:ResourceTag/runctl:managed": "true"}}
 
 
