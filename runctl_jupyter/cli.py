@@ -109,8 +109,8 @@ def _show(outcome: Outcome, prompt: str) -> None:
     elif isinstance(value, LogView):
         _show_log(value, prompt)
     elif isinstance(value, Launched):
-        if value.note and not outcome.as_json:
-            print(value.note, file=sys.stderr)
+        if not outcome.as_json and (said := value.announcement):
+            print(said, file=sys.stderr)
         _hand_over(value.job, prompt)
         if value.wait:
             _stay_with(Watched(value.job, wait=True, log=not outcome.as_json), prompt, outcome.as_json)

@@ -142,6 +142,9 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
+    if status.overdue_instances:
+        overdue = f"{status.overdue_instances} past their time limit; see what could go: runctl resources cleanup"
+        facts.insert(4, ("overdue", overdue))
     mode = f" ({status.mode} mode)" if status.mode else ""
     return f"target {status.target}{mode}", facts, ""
 
@@ -204,9 +207,9 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointInfo: (info_text, info_bundle),
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
+    MachineProcesses: (processes_text, processes_bundle),
     DoctorReport: (doctor_text, doctor_bundle),
     CostReport: (cost_text, cost_bundle),
-    MachineProcesses: (processes_text, processes_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),

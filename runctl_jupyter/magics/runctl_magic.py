@@ -90,8 +90,8 @@ class RunctlMagics(Magics):
         if isinstance(value, Launched):
             if value.bind_as is not None:
                 self.cards.shell.user_ns[value.bind_as] = value.job
-            if value.note and not outcome.as_json:
-                print(value.note)
+            if not (outcome.as_json or hidden) and (said := value.announcement):
+                print(said)
             if value.wait:
                 value = Watched(value.job, wait=True)
             else:

@@ -117,7 +117,7 @@ class CapacityUnavailable(LaunchRefused):
         for each in self.tried:
             zones.setdefault((each.instance_type, each.spot, each.code), []).append(each.zone)
         said = [
-            f"{kind}{' spot' if spot else ''} in {', '.join(where)} [{code}]"
+            f"{kind}{' spot' if spot else ''} in {', '.join(sorted(where))} [{code}]"
             for (kind, spot, code), where in zones.items()
         ]
         fallback = "allow on-demand (--fallback on-demand), " if could_fall_back else ""

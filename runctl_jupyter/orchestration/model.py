@@ -314,3 +314,5 @@ class StatusReport(Value):
     """Where the prices in `price_per_hour` are from, and how old that is."""
     cost_parts: Mapping[str, Any] = field(default_factory=dict)
     """USD by part, as of `Instance.cost_parts`, of all instances that are there, since their last start."""
+    overdue_instances: int = 0
+    """Running ones whose time limit has passed: they should have powered themselves off."""

@@ -41,6 +41,7 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.judging import is_overdue
 from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
     from runctl_jupyter.orchestration.account.checkup import DoctorReport
     from runctl_jupyter.orchestration.account.setup import SetupReport
+    from runctl_jupyter.orchestration.costs.price import Price
     from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
@@ -204,6 +206,10 @@ class Runctl:
         instances = [] if self.settings.target == "local" else self.instances.list()
         return costs_of(self.jobs.list(limit=None), list(instances), now())
 
+    def list_price(self, instance_type: str) -> Price | None:
+        """Return what is known at once of the on-demand price of a type; AWS is asked for the next time."""
+        return self._prices.on_demand(instance_type, patience_s=0)
+
     def cost(self, by: By = "job", since: float | timedelta | datetime = timedelta(days=7)) -> CostReport:
         """Return what was spent, row by row: an estimate at list prices, each machine's time once.
 
@@ -260,6 +266,7 @@ class Runctl:
             mode=self.connection.mode,
             price_sources=sorted({i.price_source for i in running if i.price_source}),
             cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
+            overdue_instances=sum(is_overdue(i.expires_at, now()) for i in running),
         )
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:

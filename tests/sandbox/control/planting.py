@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,10 +35,14 @@ class Garden:
             "aws_access_key_id": env["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"],
         }
+        self._clients: dict[tuple[str, str], Any] = {}
         self._image = self.client("ssm").get_parameter(Name=_UBUNTU)["Parameter"]["Value"]
 
     def client(self, service: str, region: str = HOME) -> Any:
-        return client(self._paper.connection, service, region_name=region, **self._keys)
+        if (service, region) not in self._clients:
+            made = client(self._paper.connection, service, region_name=region, **self._keys)
+            self._clients[service, region] = made
+        return self._clients[service, region]
 
     def machine(self, tags: Mapping[str, str], *tagged: str, **request: Any) -> str:
         launched = self.client("ec2").run_instances(
@@ -91,10 +96,21 @@ class Garden:
             FlexibleTimeWindow={"Mode": "OFF"},
             Target={
                 "Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances",
-                "RoleArn": "arn:aws:iam::123456789012:role/ends-machines",
+                "RoleArn": self._scheduler_role(),
+                "Input": "{}",
             },
         )
         return f"{group}/{name}"
+
+    def _scheduler_role(self) -> str:
+        iam, name = self.client("iam"), "ends-machines"
+        principal = {"Service": "scheduler.amazonaws.com"}
+        trust = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}  # fmt: skip
+        try:
+            return str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"])
+        except iam.exceptions.EntityAlreadyExistsException:
+            return str(iam.get_role(RoleName=name)["Role"]["Arn"])
 
     def upload(self, key: str, data: bytes = b"x" * 1000) -> str:
         """Begin an upload in parts and leave it."""

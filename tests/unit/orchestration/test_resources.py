@@ -33,7 +33,13 @@ def found(kind: str = "volume", resource_id: str = "vol-1", **facts: Any) -> Fou
     return Found(kind, resource_id, tags=tags, **{**plain, **facts})
 
 
-AROUND = Surroundings(NOON, ended_jobs={"done"}, machines={"i-1"}, used={"snap-1": "is part of ami-1"})
+AROUND = Surroundings(
+    NOON,
+    ended_jobs={"done"},
+    machines={"i-1"},
+    used={"snap-1": "is part of ami-1"},
+    untold={("eu-west-1", "instance"), ("eu-west-1", "image")},
+)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,9 @@ AROUND = Surroundings(NOON, ended_jobs={"done"}, machines={"i-1"}, used={"snap-1
         (found("snapshot", "snap-1", left_over="", of_job=True, tags={TAG_JOB: "done"}), ""),
         (found("instance", "i-2", left_over="", tags={TAG_JOB: "done"}), ""),
         (found("schedule", "s", left_over="", machine="i-1"), ""),
+        (found("schedule", "s", left_over="", machine="i-2", region="eu-west-1"), ""),
+        (found("snapshot", "s", left_over="", of_job=True, tags={TAG_JOB: "done"}, region="eu-west-1"), ""),
+        (found("volume", "v", region="eu-west-1"), "no machine has it"),
         (found("schedule", "s", left_over="", machine="i-2"), "its machine i-2 has ended"),
     ],
 )
