@@ -43,8 +43,7 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
         "ssm:GetCommandInvocation", "ssm:ListCommandInvocations", "ssm:ListCommands", "ssm:CancelCommand",
         "ssm:GetConnectionStatus", "pricing:GetProducts", "servicequotas:GetServiceQuota",
         "servicequotas:ListServiceQuotas", "servicequotas:GetAWSDefaultServiceQuota", "ecr:GetAuthorizationToken",
-        "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics", "scheduler:ListScheduleGroups",
-        "scheduler:ListSchedules", "scheduler:ListTagsForResource",
+        "sts:DecodeAuthorizationMessage", "cloudwatch:GetMetricStatistics",
     ]  # fmt: skip
     return _document(
         _allow("Read", reads, "*"),
@@ -70,7 +69,23 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
             "*",
             _IS_OURS,
         ),
-        # Only groups of schedules have tags: the name of the group tells ours.
+        # Of what is ours the one tag that protects it; "Null", since DeleteTags without keys takes off all tags.
+        _allow(
+            "Protect",
+            ["ec2:CreateTags", "ec2:DeleteTags"],
+            f"arn:{partition}:ec2:*:*:instance/*",
+            {
+                **_IS_OURS,
+                "Null": {"aws:TagKeys": "false"},
+                "ForAllValues:StringEquals": {"aws:TagKeys": ["runctl:protected"]},
+            },
+        ),
+        _allow(
+            "ListSchedules",
+            ["scheduler:ListScheduleGroups", "scheduler:ListSchedules", "scheduler:ListTagsForResource"],
+            "*",
+        ),
+        # Only groups of schedules have tags: a name is what tells ours.
         _allow("OwnSchedules", ["scheduler:DeleteSchedule"], f"arn:{partition}:scheduler:*:*:schedule/runctl*/*"),
         *_commands(partition),
         _allow(

@@ -6,6 +6,7 @@ import json
 import secrets
 import string
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from runctl_jupyter.sandbox.control.images import publish_parameters
 from runctl_jupyter.sandbox.control.policies import (
     ADMINISTRATOR_ACCESS,
     Document,
+    Permission,
+    allows,
     instance_role_policy,
     instance_trust_policy,
     user_policy,
@@ -192,6 +195,24 @@ class Account:
             expires_at=(now + ROLE_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
 
+    def may_register(self, profile_arn: str, instance_id: str, settled_s: float) -> bool | None:
+        """Whether the role of a profile lets an SSM agent register; None when the profile has no role.
+
+        Parameters
+        ----------
+        settled_s
+            A change of the role's policies that is younger does not hold yet.
+        """
+        roles = self.profile_roles(profile_arn.rpartition("/")[2])
+        if not roles:
+            return None
+        role = roles[0]
+        if time.monotonic() - getattr(role, "policies_changed_at", -settled_s) < settled_s:
+            return False
+        resource = f"arn:aws:ec2:{REGION}:{ACCOUNT_ID}:instance/{instance_id}"
+        documents = self._documents(role.policies, role.managed_policies)
+        return allows(documents, Permission("ssm:UpdateInstanceInformation", resource))
+
     def _assume(self, role_arn: str, session_name: str) -> Any:
         session = self._sts.assume_role(
             region_name=REGION, role_session_name=session_name, role_arn=role_arn, policy=None,
@@ -244,10 +265,10 @@ class AccountInventory:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
 
-    def launch_template_id(self, name: str) -> str | None:
-        """Id of the launch template with this name; None when there is none."""
-        found: str | None = ec2_backends[ACCOUNT_ID][REGION].launch_template_name_to_ids.get(name)
-        return found
+    def launch_template_ids(self, name: str) -> Sequence[str]:
+        """Ids of the launch templates with this name, one a region at most."""
+        ids = [backend.launch_template_name_to_ids.get(name) for backend in list(ec2_backends[ACCOUNT_ID].values())]
+        return [one for one in ids if one is not None]
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

@@ -36,6 +36,7 @@ from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
+from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.quotas import Quotas
@@ -44,8 +45,10 @@ from runctl_jupyter.sandbox.control.scheduler import Scheduler
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
 from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.ssm_agents import Right, SsmAgents
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostFactory
 
 _HOST = "127.0.0.1"
@@ -130,13 +133,16 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     SandboxEC2Backend.propagation = SandboxIamResponse.propagation = Propagation(settings.propagation_s)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
-    SandboxSSMResponse.commands = Commands(
-        settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
-    )
+    agents = SsmAgents(settings, fleet.machines, lambda i: _right_of_agent(settings, account, fleet, i))
+    fleet.machines.on_up, fleet.machines.on_agent_restart = agents.started, agents.restarted
+    SandboxSSMResponse.commands = Commands(settings, fleet.machines, agents.online, faults.await_agent)
     fleet.lost_at_restart += objects.restore()
+    ec2 = ec2_backends[ACCOUNT_ID][REGION]
+    ec2.journal = LaunchJournal(store, ec2)
+    ec2.journal.restore()
     spot_keeper = SpotKeeper()
     fleet.reopened = spot_keeper.relaunch
-    fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    fleet.restore(ec2)
     spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)
@@ -145,7 +151,8 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         lambda *what: _call_as_role(account, url, *what),
     )
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, spot_keeper, token)
+    used = UsedPermissions()
+    control = ControlApi(fleet, faults, account, spot_keeper, used, token)
     application = Application(
         services,
         control,
@@ -161,6 +168,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
             "logs:PutLogEvents": small_services.check_log_events,
             "ecr:GetAuthorizationToken": small_services.authorization_token,
         },
+        used=used,
     )
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
@@ -186,6 +194,12 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         },
     )
     return Sandbox(settings, connection, server, application, fleet, faults, scheduler)
+
+
+def _right_of_agent(settings: Settings, account: Account, fleet: Fleet, instance_id: str) -> Right:
+    profile = fleet.profile_of(instance_id)
+    may = account.may_register(profile, instance_id, settings.role_propagation_s) if profile else None
+    return Right.NO_PROFILE if may is None else Right.GRANTED if may else Right.DENIED
 
 
 def _call_as_role(account: Account, url: str, service: str, operation: str, parameters: Any, role_arn: str) -> None:

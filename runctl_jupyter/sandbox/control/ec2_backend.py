@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping, get_prefix
 
@@ -23,6 +23,9 @@ from runctl_jupyter.sandbox.control.regions import ENABLED
 from runctl_jupyter.sandbox.control.settings import REGION
 from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.volumes import VolumesBackend
+
+if TYPE_CHECKING:
+    from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _IMAGE_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -82,7 +85,19 @@ class SandboxEC2Backend(VolumesBackend):
     def __init__(self, region_name: str, account_id: str) -> None:
         self.template_tokens: dict[str, tuple[str, str]] = {}
         """Client tokens of CreateLaunchTemplate: digest of the request and id of the template."""
+        self.journal: LaunchJournal | None = None
+        """Keeps templates and fleets on disk; those of other regions end with the sandbox."""
         super().__init__(region_name, account_id)
+
+    def keep_templates(self) -> None:
+        """Keep launch templates on disk, after a change."""
+        if self.journal is not None:
+            self.journal.save_templates()
+
+    def keep_fleets(self) -> None:
+        """Keep fleets on disk, after a change."""
+        if self.journal is not None:
+            self.journal.save_fleets()
 
     def _load_amis(self) -> None:
         if self.region_name == REGION:
@@ -238,6 +253,8 @@ class SandboxEC2Backend(VolumesBackend):
         machine = self.fleet.machines.find(instance_id)
         if machine is not None and key in ("instance_type", "user_data") and machine.state != "stopped":
             raise refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state.")
+        if machine is not None and machine.market == "spot" and key in ("instance_type", "disable_api_termination"):
+            raise refuse("UnsupportedOperation", f"The {key} of the Spot Instance '{instance_id}' cannot be changed.")
         changed = super().modify_instance_attribute(instance_id, key, value)
         self.fleet.save(instance_id)
         return changed

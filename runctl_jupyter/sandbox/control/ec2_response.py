@@ -15,7 +15,9 @@ from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import LaunchTemplateActions
 from runctl_jupyter.sandbox.control.launching import LaunchActions
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
+from runctl_jupyter.sandbox.control.reservations import ReservationActions
 from runctl_jupyter.sandbox.control.spot_actions import SpotActions
+from runctl_jupyter.sandbox.control.tag_actions import TagActions
 from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
 _TERMINATED_AT_ONCE = 1000
@@ -23,14 +25,24 @@ _TERMINATED_AT_ONCE = 1000
 
 
 class SandboxEC2Response(
-    VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, SpotActions, InstanceLists, PagedLists
+    VolumeActions,
+    LaunchActions,
+    LaunchTemplateActions,
+    FleetActions,
+    SpotActions,
+    ReservationActions,
+    TagActions,
+    InstanceLists,
+    PagedLists,
 ):
     """Actions whose moto version does not do what EC2 does."""
 
     def start_instances(self) -> ActionResult:
         """StartInstances."""
         self.error_on_dryrun()
-        return self._changes("StartingInstances", self.ec2_backend.start_machines(self._get_param("InstanceIds", [])))
+        with self.ec2_backend.fleet.launch_lock:  # capacity and quota are looked at, then taken
+            changes = self.ec2_backend.start_machines(self._get_param("InstanceIds", []))
+        return self._changes("StartingInstances", changes)
 
     def stop_instances(self) -> ActionResult:
         """StopInstances."""

@@ -187,6 +187,7 @@ class Fleet:
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
             on_guest_reboot=self.machines.guest_reboot,
+            on_agent_restart=self.machines.agent_restarted,
             unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)
@@ -305,6 +306,7 @@ def _dress(instance: Any, private_ip: str, launch: Launch) -> None:
     for device, block in instance.get_block_device_mapping:
         volume = instance.ec2_backend.get_volume(block.volume_id)
         volume.iops = performance[device].get("Iops") or volume.iops
+        volume.initialization_rate = performance[device].get("VolumeInitializationRate")
         volume.throughput = performance[device].get("Throughput") or (125 if volume.volume_type == "gp3" else None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -148,6 +149,7 @@ class SandboxIamResponse(PropagatingProfiles):
         """PutRolePolicy."""
         role = self.backend.get_role(self._get_param("RoleName"))
         self._check_inline("role", role.name, role.policies)
+        role.policies_changed_at = time.monotonic()
         return super().put_role_policy()
 
     def put_user_policy(self) -> ActionResult:
@@ -182,6 +184,7 @@ class SandboxIamResponse(PropagatingProfiles):
     def attach_role_policy(self) -> ActionResult:
         """AttachRolePolicy, of AWS's policies too."""
         self._bring_aws_policy()
+        self.backend.get_role(self._get_param("RoleName")).policies_changed_at = time.monotonic()
         return super().attach_role_policy()
 
     def attach_user_policy(self) -> ActionResult:

@@ -74,6 +74,7 @@ class LaunchActions(EC2BaseResponse):  # type: ignore[misc]
     def run_instances(self) -> ActionResult:
         """RunInstances: validated, idempotent by ClientToken, real machines."""
         require_machines_here(self.ec2_backend)
+        rules.check_client_token(self.params)
         request = copy.deepcopy(dict(self.params))
         origin = Origin(rules.request_digest(request), request.get("ClientToken"))
         if named := request.get("LaunchTemplate"):
@@ -295,6 +296,8 @@ def build(backend: Any, launched: Launch, request: SpotRequest | None = None) ->
     instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
     instance.add_tags(dict(tags.get("instance", {})))
     for interface in instance.nics.values():
+        if not launched.arguments["nics"]:
+            interface.delete_on_termination = True  # what EC2 makes for a launch ends with the instance
         interface.add_tags(dict(tags.get("network-interface", {})))
     if request is not None:
         serve_spot_request(instance, request)

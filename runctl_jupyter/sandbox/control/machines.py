@@ -120,6 +120,10 @@ class Machines:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
+        self.on_up: Callable[[Machine], None] = lambda _: None
+        """Called when a machine has booted and runs, also after a reboot."""
+        self.on_agent_restart: Callable[[str], None] = lambda _: None
+        """Called with the id of a machine whose SSM agent was started anew from inside."""
 
     def add(self, machine: Machine) -> None:
         """Take a machine in, in whatever state it is."""
@@ -155,16 +159,6 @@ class Machines:
         """Whether other calls know a fresh id already (EC2 API reference, "Eventual consistency")."""
         machine = self.find(instance_id)
         return machine is None or time.monotonic() - machine.created_at >= self._settings.visible_s
-
-    def agent_online(self, machine: Machine) -> bool:
-        """Whether the SSM agent of the machine has registered and answers."""
-        since = machine.running_since
-        return (
-            machine.state == "running"
-            and since is not None
-            and time.monotonic() - since >= self._settings.agent_online_s
-            and machine.host.alive
-        )
 
     def forget_ended(self) -> list[str]:
         """Drop machines that ended long ago and give their ids."""
@@ -211,6 +205,10 @@ class Machines:
         machine = self.find(instance_id)
         if machine is not None and machine.state == "running":
             self.reboot(machine)
+
+    def agent_restarted(self, instance_id: str) -> None:
+        """Pass on that a machine's agent was started anew."""
+        self.on_agent_restart(instance_id)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something later, unless the sandbox ends before."""
@@ -260,6 +258,7 @@ class Machines:
             if machine.state == "pending":
                 machine.running_since = time.monotonic()
                 self._set_state(machine, "running", Reason())
+        self.on_up(machine)
         if not machine.host.alive:  # powered itself off before EC2 said "running"
             self.guest_shutdown(machine.id)
 
@@ -296,6 +295,7 @@ class Machines:
             machine.host.power_off()
             machine.host.boot()
             machine.running_since = time.monotonic()
+            self.on_up(machine)
 
     def _end(self, machine: Machine, reason: Reason | None) -> None:
         with self._lock:

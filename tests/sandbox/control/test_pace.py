@@ -119,6 +119,21 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         spot = account.ready(**SPOT_REQUEST)
         kept = account.ready(ClientToken="before")
         before = account.describe(kept)
+        data = {name: account.request()[name] for name in ("ImageId", "InstanceType", "TagSpecifications")}
+        own = [{"ResourceType": kind, "Tags": TAGS} for kind in ("launch-template", "fleet")]
+        named = account.ec2.create_launch_template(
+            LaunchTemplateName="kept", LaunchTemplateData=data, TagSpecifications=own[:1]
+        )["LaunchTemplate"]
+        fleet = {
+            "Type": "instant",
+            "ClientToken": "fleet-before",
+            "TagSpecifications": own[1:],
+            "LaunchTemplateConfigs": [
+                {"LaunchTemplateSpecification": {"LaunchTemplateName": "kept", "Version": "$Latest"}}
+            ],
+            "TargetCapacitySpecification": {"TotalTargetCapacity": 1},
+        }
+        of_fleet = account.ec2.create_fleet(**fleet)["Instances"]
         bucket, s3 = connection.bucket, account.s3
         s3.put_object(Bucket=bucket, Key="o", Body=b"x", ContentType="text/csv", Tagging="a=b")
         upload = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
@@ -147,6 +162,9 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         assert after["BlockDeviceMappings"][0]["Ebs"]["VolumeId"] == before["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
         same = back.ec2.run_instances(**back.request(ClientToken="before"))["Instances"]
         assert [one["InstanceId"] for one in same] == [kept]
+        (template,) = back.ec2.describe_launch_templates(LaunchTemplateNames=["kept"])["LaunchTemplates"]
+        assert template == named
+        assert back.ec2.create_fleet(**fleet)["Instances"] == of_fleet
         back.await_state(spot, "terminated")
     finally:
         service.stop(home)

@@ -97,10 +97,13 @@ def test_dry_run_proves_permission_and_launches_nothing(account: Account) -> Non
 
 
 def test_what_the_sandbox_cannot_do_is_an_error_of_the_service(account: Account) -> None:
-    assert code(account.ssm.get_connection_status, Target="i-0123456789abcdef0") == "UnknownOperationException"
     unknown = [{"Name": "banana", "Values": ["x"]}]
     assert code(account.ec2.describe_instances, Filters=unknown) == "InvalidParameterValue"
     assert code(account.ec2.describe_instances, MaxResults=2) == "InvalidParameterValue"
+
+
+def root_volume(**ebs: Any) -> dict[str, Any]:
+    return {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, **ebs}}]}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,13 @@ def test_what_the_sandbox_cannot_do_is_an_error_of_the_service(account: Account)
     [
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),
         ({"MinCount": 2}, "InvalidParameterCombination"),
+        ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
+        (
+            {"NetworkInterfaces": [{"DeviceIndex": n, "AssociatePublicIpAddress": True} for n in (0, 1)]},
+            "InvalidParameterCombination",
+        ),
+        (root_volume(VolumeType="io2"), "MissingParameter"),
+        (root_volume(VolumeInitializationRate=99), "InvalidParameterValue"),
         ({"Placement": {"AvailabilityZone": "us-east-1z"}}, "InvalidParameterValue"),
         ({"TagSpecifications": [{"ResourceType": kind, "Tags": [TAG]} for kind in ("instance", "volume",
             "spot-instances-request")]}, "InvalidParameterValue"),
