@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.types import Base64EncodedString
@@ -43,9 +43,10 @@ class LaunchJournal:
         ])  # fmt: skip
 
     def save_fleets(self) -> None:
-        """Keep the fleets of late as they are now."""
-        fleets = list(self._backend.fleets.values())
-        newest = max((fleet.create_time for fleet in fleets), default=None)
+        """Keep the fleets of late as they are now, and forget the others."""
+        horizon = datetime.now(UTC) - FLEETS_KEPT
+        for fleet_id in [one.id for one in self._backend.fleets.values() if one.create_time < horizon]:
+            del self._backend.fleets[fleet_id]
         self._set(_FLEETS, [
             {
                 "id": fleet.id,
@@ -57,8 +58,7 @@ class LaunchJournal:
                 "errors": fleet.errors,
                 "tags": _tags(fleet),
             }
-            for fleet in fleets
-            if newest is not None and newest - fleet.create_time < FLEETS_KEPT
+            for fleet in self._backend.fleets.values()
         ])  # fmt: skip
 
     def restore(self) -> None:
