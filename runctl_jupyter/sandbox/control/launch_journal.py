@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,9 +24,19 @@ class LaunchJournal:
     def __init__(self, store: StateStore, backend: Any) -> None:
         self._store = store
         self._backend = backend
+        self._lock = threading.Lock()
 
     def save_templates(self) -> None:
         """Keep all templates as they are now."""
+        with self._lock:  # or an older picture could be written over a newer one
+            self._save_templates()
+
+    def save_fleets(self) -> None:
+        """Keep the fleets of late as they are now, and forget the others."""
+        with self._lock:
+            self._save_fleets()
+
+    def _save_templates(self) -> None:
         tokens = {
             template_id: (token, digest) for token, (digest, template_id) in self._backend.template_tokens.items()
         }
@@ -39,14 +50,13 @@ class LaunchJournal:
                 "versions": [[version.data, version.description] for version in template.versions],
                 "token": tokens.get(template.id),
             }
-            for template in self._backend.launch_templates.values()
+            for template in list(self._backend.launch_templates.values())
         ])  # fmt: skip
 
-    def save_fleets(self) -> None:
-        """Keep the fleets of late as they are now, and forget the others."""
+    def _save_fleets(self) -> None:
         horizon = datetime.now(UTC) - FLEETS_KEPT
-        for fleet_id in [one.id for one in self._backend.fleets.values() if one.create_time < horizon]:
-            del self._backend.fleets[fleet_id]
+        for fleet_id in [one.id for one in list(self._backend.fleets.values()) if one.create_time < horizon]:
+            self._backend.fleets.pop(fleet_id, None)
         self._set(_FLEETS, [
             {
                 "id": fleet.id,
@@ -58,7 +68,7 @@ class LaunchJournal:
                 "errors": fleet.errors,
                 "tags": _tags(fleet),
             }
-            for fleet in self._backend.fleets.values()
+            for fleet in list(self._backend.fleets.values())
         ])  # fmt: skip
 
     def restore(self) -> None:
