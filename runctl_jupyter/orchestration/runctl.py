@@ -307,7 +307,7 @@ class Runctl:
 
         if self.settings.target == "local":
             return examine_this_computer(self.settings, _data_dir() / "local" / "record")
-        wanted, seconds = instance_type or self.settings.launch.instance_type, timeout or TIMEOUT_S
+        wanted, seconds = instance_type or self.settings.launch.instance_types[0], timeout or TIMEOUT_S
         return examine(
             lambda: self._session,
             lambda session: machine_to_check(wanted, session, self.settings.launch, self._prices, patience_s=seconds),

@@ -93,8 +93,7 @@ class Planner:
         """
         if asked.gpu is not None:
             return self._catalogue.with_gpu(asked.gpu)
-        default = [name.strip() for name in self._settings.instance_type.split(",")]
-        types = self._catalogue.facts(asked.instance_types or default)
+        types = self._catalogue.facts(asked.instance_types or self._settings.instance_types)
         first = types[0]
         for other in types[1:]:
             if (other.arch, other.accelerator_count > 0) != (first.arch, first.accelerator_count > 0):

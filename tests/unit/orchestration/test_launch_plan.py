@@ -114,6 +114,13 @@ def test_without_a_default_vpc_it_says_what_to_set() -> None:
     assert LaunchSettings.model_validate({"subnet": ["subnet-1", "subnet-2"]}).subnet == ("subnet-1", "subnet-2")
 
 
+def test_the_settings_types_are_launched_when_nothing_is_said() -> None:
+    prepared = planner(Account(), instance_type="g6.xlarge, g5.xlarge").prepare(MachineAsked())
+    assert [facts.name for facts in prepared.types] == ["g6.xlarge", "g5.xlarge"]
+    spot = planner(Account(), instance_type="g6.xlarge").prepare(MachineAsked(spot=True))
+    assert (spot.first.instance_type, spot.first.spot) == ("g6.xlarge", True)
+
+
 def test_an_image_and_how_it_was_found() -> None:
     assert "pytorch-2.9" in plan("g5.xlarge").image_found_by
     assert "canonical/ubuntu" in plan("m5.large").image_found_by
