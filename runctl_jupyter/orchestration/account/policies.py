@@ -179,8 +179,7 @@ def _launching(partition: str) -> list[Document]:
     kinds = ("subnet", "security-group", "network-interface", "launch-template", "key-pair", "placement-group",
              "capacity-reservation")  # fmt: skip
     used = [f"{anybodys}image/*", *(f"{here}{kind}/*" for kind in kinds), f"{anybodys}snapshot/*"]
-    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-                "CreateSecurityGroup"]  # fmt: skip
+    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]  # fmt: skip
     actions = ["ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot",
                "ec2:CreateLaunchTemplate"]  # fmt: skip
     return [

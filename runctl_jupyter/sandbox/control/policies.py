@@ -177,8 +177,7 @@ def user_policy() -> dict[str, Any]:
                                           "key-pair", "placement-group", "capacity-reservation")),
             "arn:aws:ec2:*::snapshot/*"]),
         _statement("TagOnCreate", ["ec2:CreateTags"], f"{ec2}*/*", {"StringEquals": {"ec2:CreateAction": [
-            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-            "CreateSecurityGroup"]}}),
+            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]}}),
         _statement("Own", [
             "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
             "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",
