@@ -94,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except RunctlError as error:
         return _say(error)
-    return 0
+    # A report may say that something is wrong: a script that asks must not have to read it.
+    return 0 if getattr(outcome.value, "well", True) else 1
 
 
 def _say(error: RunctlError) -> int:
@@ -109,8 +110,8 @@ def _show(outcome: Outcome, prompt: str) -> None:
     elif isinstance(value, LogView):
         _show_log(value, prompt)
     elif isinstance(value, Launched):
-        if value.note and not outcome.as_json:
-            print(value.note, file=sys.stderr)
+        if not outcome.as_json and (said := value.announcement):
+            print(said, file=sys.stderr)
         _hand_over(value.job, prompt)
         if value.wait:
             _stay_with(Watched(value.job, wait=True, log=not outcome.as_json), prompt, outcome.as_json)

@@ -21,7 +21,6 @@ from runctl_jupyter.commands.parameters import (
 from runctl_jupyter.commands.request import Request, pass_request
 from runctl_jupyter.commands.results import Launched, LogView, Watched
 from runctl_jupyter.orchestration.errors import InvalidRequest
-from runctl_jupyter.orchestration.instances.announcement import announcement
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -161,6 +160,7 @@ def train(
         inputs=request.variables(name for names in inputs for name in names),
         outputs=[name for names in outputs for name in names],
         run_key=run_key,
+        origin=request.origin(),
         ttl=ttl,
         timeout=timeout,
         idle_stop=idle_stop,
@@ -173,7 +173,7 @@ def train(
         return cast("LaunchPlan", job)
     launched = cast("Job", job)
     request.door.launching.append(launched)
-    return Launched(launched, wait, bind_as, note=announcement(launched.spec))
+    return Launched(launched, wait, bind_as)
 
 
 def _still_running(job: Job, prompt: str) -> str:
@@ -210,7 +210,7 @@ def resume(
         found.id, checkpoint=checkpoint, on=on, instance_type=instance_type, gpu=gpu, spot=spot, fallback=fallback
     )
     request.door.launching.append(going)
-    return Launched(going, wait, note=announcement(going.spec))
+    return Launched(going, wait)
 
 
 @click.command()

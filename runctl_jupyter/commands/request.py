@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.commands.known import KnownNames
     from runctl_jupyter.commands.results import Place
     from runctl_jupyter.orchestration import Job, Runctl
+    from runctl_jupyter.orchestration.jobs.request import Origin
     from runctl_jupyter.orchestration.storage.crew import OnProgress
 
 
@@ -73,6 +74,8 @@ class Request:
     """The cell's body, for a cell magic."""
     cell_id: str | None = None
     """Which cell it is, where the front end tells; None for a terminal, where nothing is run again by accident."""
+    notebook: str | None = None
+    """Path of the notebook, where the front end or the server tells."""
     words: tuple[str, ...] = ()
     """The line, expanded."""
     namespace: Mapping[str, Any] = field(default_factory=dict)
@@ -109,6 +112,14 @@ class Request:
             source += Path(script).expanduser().read_bytes() if script else b""
         parts = [self.cell_id, *(word for word in self.words if word != "--again")]
         return hashlib.sha256("\0".join(parts).encode() + b"\0" + source).hexdigest()
+
+    def origin(self) -> Origin | None:
+        """Return which notebook and cell this line is of; None outside a notebook."""
+        if self.cell_id is None:
+            return None
+        from runctl_jupyter.orchestration.jobs.request import Origin
+
+        return Origin(self.notebook, self.cell_id or None)
 
     def variables(self, names: Iterable[str]) -> dict[str, Any]:
         """Return variables of the notebook by name.

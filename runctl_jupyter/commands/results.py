@@ -63,6 +63,13 @@ class Launched:
     note: str = ""
     """What to know, e.g. that it is a job launched before."""
 
+    @property
+    def announcement(self) -> str:
+        """What to say before anything else: what is launched, at what price."""
+        from runctl_jupyter.orchestration.instances.announcement import announcement
+
+        return self.note or announcement(self.job.spec)
+
 
 @dataclass(frozen=True)
 class Watched:

@@ -125,8 +125,12 @@ def interrupt(instance: str, notice: float | None) -> Text:
     """Take a Spot machine back: notice in its metadata, then its end."""
     from runctl_jupyter.sandbox import faults_client
 
-    at = _told(lambda: faults_client.interrupt(_running(), instance, notice))
-    return Text(f"{instance} will be terminated at {at}.", {"instance_id": instance, "action": "terminate", "time": at})
+    said = _told(lambda: faults_client.reclaim(_running(), instance, notice))
+    ends = "stopped" if said.action == "stop" else "terminated"
+    return Text(
+        f"{instance} will be {ends} at {said.time}.",
+        {"instance_id": instance, "action": said.action, "time": said.time},
+    )
 
 
 @sandbox.group()

@@ -1,15 +1,54 @@
-"""How the account looks: what `setup` has done or would do."""
+"""How the account looks: what `doctor` has found, what `setup` has done or would do."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.display.style import DIM, facts_html, facts_text, state_mark
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.checkup import Check, DoctorReport
 from runctl_jupyter.orchestration.account.policies import Document
 from runctl_jupyter.orchestration.account.setup import SetupReport
+
+
+def doctor_text(report: DoctorReport) -> str:
+    """Return a line a check, and below each that is not well what mends it."""
+    return _doctor_lines(report, report.checks)
+
+
+def doctor_bundle(report: DoctorReport) -> dict[str, str]:
+    """Return the same for a notebook, where account and bucket are masked."""
+    checks = [Check(each.name, each.state, mask(each.what), mask(each.fix)) for each in report.checks]
+    rows = "".join(
+        f'<tr><td style="text-align:left;white-space:nowrap"><strong style="color:{state_mark(each.state).colour}">'
+        f"{state_mark(each.state).shape} {escape(each.state)}</strong></td>"
+        f'<th scope="row" style="text-align:left;font-weight:normal;white-space:nowrap">{escape(each.name)}</th>'
+        f'<td style="text-align:left">{escape(each.what)}'
+        + (f'<div style="{DIM}">{escape(each.fix)}</div>' if each.fix else "")
+        + "</td></tr>"
+        for each in checks
+    )
+    html = f"<div><strong>{escape(_verdict(report))}</strong><table><tbody>{rows}</tbody></table></div>"
+    return {"text/plain": _doctor_lines(report, checks), "text/html": html}
+
+
+def _doctor_lines(report: DoctorReport, checks: Sequence[Check]) -> str:
+    width = max((len(each.name) for each in checks), default=0)
+    lines = []
+    for each in checks:
+        lines.append(f"  {state_mark(each.state).shape} {each.state:<7}  {each.name:<{width}}  {each.what}")
+        if each.fix:
+            lines.append(f"{'':{width + 13}}→ {each.fix}")
+    return "\n".join([_verdict(report), *lines])
+
+
+def _verdict(report: DoctorReport) -> str:
+    counts = [(state, sum(each.state == state for each in report.checks)) for state in ("blocked", "warning")]
+    said = ", ".join(f"{number} {state}" for state, number in counts if number) or "all is well"
+    return f"target {report.target}: {said} ({report.seconds:.1f} s)"
 
 
 def setup_text(report: SetupReport) -> str:

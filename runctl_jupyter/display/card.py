@@ -101,17 +101,25 @@ def _curves(measures: JobMeasures) -> tuple[Curve, ...]:
     return tuple(sorted(curves, key=lambda curve: ("loss" not in curve.name, curve.name)))
 
 
+def _cost_text(job: Job) -> str:
+    """Return what it has cost; all of it where more is known than the machine's price."""
+    machine, cost = money_text(job.cost_usd), job.cost_parts
+    beside = " and ".join(sorted(cost.usd.keys() - {"machine"}))
+    return f"{machine}, with {beside} {cost}" if beside else machine
+
+
 def _facts(job: Job, ended: bool) -> list[tuple[str, str]]:
     machine = " · ".join(part for part in (job.instance_type, job.instance_id) if part)
     last = job.ended_at or now()
     cap = job.spec.limits.max_cost_usd
-    cost = money_text(job.cost_usd) + (f" of {money_text(cap)} cap" if cap is not None else "")
+    cost = _cost_text(job) + (f" of {money_text(cap)} cap" if cap is not None else "")
     facts = [
         ("Machine", machine or ("this computer" if job.spec.target == "local" else "being found")),
         ("Elapsed", duration_text(max((last - job.created_at).total_seconds(), 0))),
     ]
     if job.price_per_hour is not None:
-        facts += [("Cost", cost), ("Price", rate_text(job.price_per_hour))]
+        source = f" ({job.spec.price_source})" if job.spec.price_source else ""
+        facts += [("Cost", cost), ("Price", f"{rate_text(job.price_per_hour)}{source}")]
     progress = _progress(job)
     if progress:
         facts.append(("Progress", progress))

@@ -27,6 +27,7 @@ VALUES = (
     ("runctl_jupyter.orchestration.resources.model", "CleanupReport"),
     ("runctl_jupyter.orchestration.instances.processes", "MachineProcesses"),
     (_MODEL, "SyncReport"),
+    ("runctl_jupyter.orchestration.costs.report", "CostReport"),
     ("runctl_jupyter.orchestration.jobs.provenance", "JobProvenance"),
     ("runctl_jupyter.orchestration.jobs.comparison", "JobComparison"),
 )

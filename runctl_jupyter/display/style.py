@@ -46,6 +46,9 @@ _MARKS = {
     "stopped": Mark("■", _IDLE),
     "shutting-down": Mark("◑", _WARN),
     "terminated": Mark("□", _IDLE),
+    "ok": Mark("✓", _GOOD),
+    "warning": Mark("▲", _WARN),
+    "blocked": Mark("✗", _BAD),
 }
 
 

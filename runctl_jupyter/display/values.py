@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from runctl_jupyter.display.account import by_hand_bundle, by_hand_text, setup_bundle, setup_text
+from runctl_jupyter.display.account import (
+    by_hand_bundle,
+    by_hand_text,
+    doctor_bundle,
+    doctor_text,
+    setup_bundle,
+    setup_text,
+)
 from runctl_jupyter.display.checkpoints import diff_bundle, diff_text, info_bundle, info_text
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.machine_processes import processes_bundle, processes_text
@@ -18,13 +25,16 @@ from runctl_jupyter.display.provenance import (
 )
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
+from runctl_jupyter.display.spent import cost_bundle, cost_text
 from runctl_jupyter.display.style import facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+from runctl_jupyter.orchestration.account.checkup import DoctorReport
 from runctl_jupyter.orchestration.account.setup import SetupReport
 from runctl_jupyter.orchestration.checkpoints.columns import standing_text
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.costs.cost import Cost
+from runctl_jupyter.orchestration.costs.report import CostReport
 from runctl_jupyter.orchestration.instances.processes import MachineProcesses
 from runctl_jupyter.orchestration.jobs.comparison import JobComparison
 from runctl_jupyter.orchestration.jobs.provenance import JobProvenance
@@ -132,6 +142,9 @@ def _status(status: StatusReport, bucket: str | None) -> tuple[str, Facts, str]:
         ("jobs", f"{status.running_jobs} running"),
         ("version", status.version),
     ]
+    if status.overdue_instances:
+        overdue = f"{status.overdue_instances} past their time limit; see what could go: runctl resources cleanup"
+        facts.insert(4, ("overdue", overdue))
     mode = f" ({status.mode} mode)" if status.mode else ""
     return f"target {status.target}{mode}", facts, ""
 
@@ -195,6 +208,8 @@ _WRITTEN: dict[type, tuple[Callable[[Any], str], Callable[[Any], dict[str, str]]
     CheckpointDiff: (diff_text, diff_bundle),
     PruneReport: (prune_text, prune_bundle),
     MachineProcesses: (processes_text, processes_bundle),
+    DoctorReport: (doctor_text, doctor_bundle),
+    CostReport: (cost_text, cost_bundle),
     ResourceSummary: (summary_text, summary_bundle),
     CleanupReport: (cleanup_text, cleanup_bundle),
     SetupReport: (setup_text, setup_bundle),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,9 @@ class RunctlMagics(Magics):
             raise InvalidRequest(
                 f"{verb} takes no cell body.", f"Say %runctl {' '.join(words)} with one %, or %%runctl train."
             )
-        request = Request(self.door, cell, cell_id=self._cell_id(), words=tuple(words), namespace=namespace)
+        request = Request(
+            self.door, cell, self._cell_id(), _notebook(namespace), words=tuple(words), namespace=namespace
+        )
         return invoke(words, request)
 
     def _cell_id(self) -> str:
@@ -87,8 +90,8 @@ class RunctlMagics(Magics):
         if isinstance(value, Launched):
             if value.bind_as is not None:
                 self.cards.shell.user_ns[value.bind_as] = value.job
-            if value.note and not outcome.as_json:
-                print(value.note)
+            if not (outcome.as_json or hidden) and (said := value.announcement):
+                print(said)
             if value.wait:
                 value = Watched(value.job, wait=True)
             else:
@@ -151,6 +154,11 @@ def _without_semicolon(line: str) -> tuple[str, bool]:
     """Return the line without the ``;`` that hides a result, and whether it was there."""
     stripped = line.rstrip()
     return (stripped[:-1], True) if stripped.endswith(";") else (line, False)
+
+
+def _notebook(namespace: dict[str, Any]) -> str | None:
+    """Return the notebook's path, as the Jupyter server or VS Code tell a kernel; None when none does."""
+    return namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME") or None
 
 
 def _words(line: str) -> list[str]:

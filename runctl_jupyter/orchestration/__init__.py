@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
     from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo, TensorInfo
     from runctl_jupyter.orchestration.config import Settings, parse_duration
+    from runctl_jupyter.orchestration.costs.report import CostReport
     from runctl_jupyter.orchestration.errors import RunctlError
     from runctl_jupyter.orchestration.instances.instances import Instances
     from runctl_jupyter.orchestration.jobs.comparison import JobComparison
@@ -45,6 +46,7 @@ _HOMES = {
     "checkpoints.difference": ("CheckpointDiff",),
     "checkpoints.inside": ("CheckpointInfo", "TensorInfo"),
     "config": ("Settings", "parse_duration"),
+    "costs.report": ("CostReport",),
     "errors": ("RunctlError",),
     "instances.instances": ("Instances",),
     "jobs.job": ("Job",),
@@ -79,6 +81,7 @@ __all__ = [
     "Checkpoints",
     "CleanupReport",
     "Column",
+    "CostReport",
     "Instance",
     "Instances",
     "Job",

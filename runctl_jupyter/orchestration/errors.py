@@ -117,7 +117,7 @@ class CapacityUnavailable(LaunchRefused):
         for each in self.tried:
             zones.setdefault((each.instance_type, each.spot, each.code), []).append(each.zone)
         said = [
-            f"{kind}{' spot' if spot else ''} in {', '.join(where)} [{code}]"
+            f"{kind}{' spot' if spot else ''} in {', '.join(sorted(where))} [{code}]"
             for (kind, spot, code), where in zones.items()
         ]
         fallback = "allow on-demand (--fallback on-demand), " if could_fall_back else ""
@@ -165,6 +165,10 @@ class AwsRefused(RunctlError):
 
 class AwsBusy(AwsRefused):
     """AWS answers too many requests of the account, or has trouble itself; another try may do."""
+
+
+class AwsUnreachable(AwsRefused):
+    """No answer of AWS has come: network, proxy, certificate."""
 
 
 class WaitTimedOut(RunctlError):

@@ -57,6 +57,10 @@ class Instance(Value):
     """Why it ended or was stopped, in words; empty while it runs."""
     price_source: str = ""
     """Where `price_per_hour` is from, and how old that is."""
+    beside_per_hour: Mapping[str, float] = field(default_factory=dict)
+    """USD of what else is billed by the hour: ``disk``, ``address``. What is not in it is not known."""
+    stopped_at: datetime | None = None
+    """When it stopped running, where EC2 tells."""
     cost_parts: Mapping[str, Any] = field(default_factory=dict)
     """USD since `launched_at` by part: ``machine disk address``, their ``total``, and the parts that are ``unknown``,
     which cost more than is said here. Disks are billed while it is stopped."""
@@ -310,3 +314,5 @@ class StatusReport(Value):
     """Where the prices in `price_per_hour` are from, and how old that is."""
     cost_parts: Mapping[str, Any] = field(default_factory=dict)
     """USD by part, as of `Instance.cost_parts`, of all instances that are there, since their last start."""
+    overdue_instances: int = 0
+    """Running ones whose time limit has passed: they should have powered themselves off."""

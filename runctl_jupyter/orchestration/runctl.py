@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,11 @@ from runctl_jupyter.orchestration.connection import Connection, connect
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
+from runctl_jupyter.orchestration.costs.report import By, CostReport
+from runctl_jupyter.orchestration.costs.spending import Account, Spending, checked_since
+from runctl_jupyter.orchestration.costs.stored import kept_by_job
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
+from runctl_jupyter.orchestration.errors import PermissionDenied
 from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
@@ -36,20 +41,25 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
+from runctl_jupyter.orchestration.resources.judging import is_overdue
 from runctl_jupyter.orchestration.resources.resources import Resources
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
 from runctl_jupyter.orchestration.storage.options import S3Options
-from runctl_jupyter.orchestration.storage.storage import Storage
+from runctl_jupyter.orchestration.storage.storage import Storage, storage_errors
 from runctl_jupyter.orchestration.storage.stores import bucket_store, record_store
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
 from runctl_jupyter.orchestration.targets.local import LocalTarget
 from runctl_jupyter.run_record import now
+from runctl_jupyter.run_record.layout import JOBS_PREFIX
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.account.by_hand import SetupByHand
+    from runctl_jupyter.orchestration.account.checkup import DoctorReport
     from runctl_jupyter.orchestration.account.setup import SetupReport
+    from runctl_jupyter.orchestration.costs.price import Price
+    from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.targets.base import Target
 
@@ -196,6 +206,44 @@ class Runctl:
         instances = [] if self.settings.target == "local" else self.instances.list()
         return costs_of(self.jobs.list(limit=None), list(instances), now())
 
+    def list_price(self, instance_type: str) -> Price | None:
+        """Return what is known at once of the on-demand price of a type; AWS is asked for the next time."""
+        return self._prices.on_demand(instance_type, patience_s=0)
+
+    def cost(self, by: By = "job", since: float | timedelta | datetime = timedelta(days=7)) -> CostReport:
+        """Return what was spent, row by row: an estimate at list prices, each machine's time once.
+
+        Parameters
+        ----------
+        by
+            ``job``, ``cell``, ``notebook``, ``project``, ``instance`` or ``day``.
+        since
+            From when on: a moment, or how long ago, as seconds or a time span.
+
+        Raises
+        ------
+        InvalidRequest
+            There is no such way to sum up, or the time has not begun.
+        StorageUnavailable, PermissionDenied, CredentialsMissing
+            The record or the instances cannot be read.
+        """
+        until = now()
+        begin = checked_since(by, since, until)
+        jobs, store = self.jobs.list(limit=None), self._record.store
+        if self.settings.target == "local":
+            return Spending(Account(jobs, [], [], {}, None), begin, until).report(by)
+        with storage_errors():
+            kept = kept_by_job(store.walk(JOBS_PREFIX))
+        account = Account(jobs, self.instances.list(all=True), self._disks(), kept, self._session.region)
+        return Spending(account, begin, until).report(by)
+
+    def _disks(self) -> list[Disk] | None:
+        """Return the volumes of ours; None when they cannot be listed: then a report says that it lacks them."""
+        try:
+            return disks_of_ours(self._ec2)
+        except PermissionDenied:
+            return None
+
     def status(self) -> StatusReport:
         """Return where you are: target, identity, machines, money."""
         running_jobs = sum(not job.state.ended for job in self.jobs.list(limit=20))
@@ -218,6 +266,7 @@ class Runctl:
             mode=self.connection.mode,
             price_sources=sorted({i.price_source for i in running if i.price_source}),
             cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
+            overdue_instances=sum(is_overdue(i.expires_at, now()) for i in running),
         )
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:
@@ -241,6 +290,30 @@ class Runctl:
                 "jobs": lambda _: [word for job in self.jobs.list(limit=20) for word in (job.name, job.id)],
                 "s3": lambda prefix: [o.uri for o in self.storage.list(prefix, limit=1000)],
             }
+        )
+
+    def doctor(self, *, instance_type: str | None = None, timeout: float | None = None) -> DoctorReport:
+        """Check what launching a machine depends on, each thing with what mends it.
+
+        Parameters
+        ----------
+        instance_type
+            The type whose quota, image and price are looked at; the one of the settings by default.
+        timeout
+            Seconds for all of it.
+        """
+        from runctl_jupyter.orchestration.account.doctor import TIMEOUT_S, examine, examine_this_computer
+        from runctl_jupyter.orchestration.instances.checking import machine_to_check
+
+        if self.settings.target == "local":
+            return examine_this_computer(self.settings, _data_dir() / "local" / "record")
+        wanted, seconds = instance_type or self.settings.launch.instance_type, timeout or TIMEOUT_S
+        return examine(
+            lambda: self._session,
+            lambda session: machine_to_check(wanted, session, self.settings.launch, self._prices, patience_s=seconds),
+            self.settings,
+            wanted,
+            timeout=seconds,
         )
 
     def setup(self) -> SetupReport:

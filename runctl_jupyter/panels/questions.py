@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runctl_jupyter.display.job_mime import card_document
 from runctl_jupyter.display.job_snapshot import last_lines
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.orchestration.costs.prices import known_types, on_demand_price, type_facts
+from runctl_jupyter.orchestration.costs.prices import known_types, type_facts
 from runctl_jupyter.orchestration.errors import RunctlError
 from runctl_jupyter.orchestration.jobs.provenance import of_job
 from runctl_jupyter.orchestration.places import known
@@ -19,6 +19,7 @@ from runctl_jupyter.panels.log_texts import page_texts
 from runctl_jupyter.panels.parameters import Level, LogWindow, Nothing, OfJob, OfObject
 
 if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.costs.price import Price
     from runctl_jupyter.panels.handles import Handles
 
 
@@ -125,16 +126,16 @@ class Questions(Calls):
 
     def _types(self, _params: Nothing, place: str | None) -> Answer:
         with self._engines.using(place) as rc:
-            region = None if rc.settings.target == "local" else rc.connection.region
-        return {"types": [_type(name, region) for name in known_types()]}
+            return {"types": [_type(name, rc.list_price(name)) for name in known_types()]}
 
 
-def _type(name: str, region: str | None) -> Answer:
-    facts, price = type_facts(name), on_demand_price(name, region)
+def _type(name: str, price: Price | None) -> Answer:
+    facts = type_facts(name)
     return {
         "name": name,
         "vcpus": facts and facts.vcpus,
         "memory_gib": facts and facts.memory_gib,
         "gpus": facts.accelerator_count if facts else 0,
         "price_per_hour": price and price.per_hour,
+        "price_source": price and price.source_text,
     }

@@ -50,7 +50,7 @@ class Limits(Document):
     timeout_s: Optional[float] = None
     """Seconds the script may run."""
     max_cost_usd: Optional[float] = None
-    """Money the attempt may cost at `JobSpec.price_per_hour`."""
+    """Money the attempt may cost: its machine from the boot on if that is its own, with disk and address."""
     idle_stop_s: Optional[float] = None
     """Seconds without anything happening: no CPU, GPU, disk or network in use."""
     grace_s: float = 90.0
@@ -135,7 +135,11 @@ class MachineOffer(Document):
     def applied_to(self, spec: JobSpec) -> JobSpec:
         """Return the spec as it runs on this machine."""
         return dataclasses.replace(
-            spec, instance_type=self.instance_type, spot=self.spot, price_per_hour=self.price_per_hour
+            spec,
+            instance_type=self.instance_type,
+            spot=self.spot,
+            price_per_hour=self.price_per_hour,
+            price_source=self.price_source or None,
         )
 
 
@@ -184,15 +188,25 @@ class JobSpec(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
-    """USD; None when unknown. An estimate at list price, never billing data."""
-    asked: Optional[MachineAsked] = None
-    """What kind of machine to launch; None with ``--on``, and on target ``local``."""
-    offers: list[MachineOffer] = field(default_factory=list)
-    """What the launch may end with; the machine finds itself among them."""
+    """USD of the instance as it was bought; None when unknown. An estimate at list price, never billing data."""
     end_machine: bool = False
     """Power the machine off after the job: it was launched for this job."""
     cell: bool = False
     """Whether the script is the body of a notebook cell."""
+    asked: Optional[MachineAsked] = None
+    """What kind of machine to launch; None with ``--on``, and on target ``local``."""
+    offers: list[MachineOffer] = field(default_factory=list)
+    """What the launch may end with; the machine finds itself among them."""
+    notebook: Optional[str] = None
+    """Notebook it was launched from: its path in the project, or its name."""
+    cell_id: Optional[str] = None
+    """Cell it was launched from, as the front end names it."""
+    project: Optional[str] = None
+    """Name of the folder that travelled."""
+    price_source: Optional[str] = None
+    """Where `price_per_hour` is from, and how old it was at launch."""
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
+    """USD of what else of the machine is billed by the hour: ``disk``, ``address``. What is not in it is not known."""
     schema: int = SCHEMA
 
 
@@ -207,11 +221,13 @@ class AttemptPlan(Document):
     region: Optional[str] = None
     spot: bool = False
     price_per_hour: Optional[float] = None
-    asked: Optional[MachineAsked] = None
-    offers: list[MachineOffer] = field(default_factory=list)
     end_machine: bool = False
     resume: str = "latest"
     resume_from: Optional[ResumeFrom] = None
+    asked: Optional[MachineAsked] = None
+    offers: list[MachineOffer] = field(default_factory=list)
+    price_source: Optional[str] = None
+    beside_per_hour: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def applied_to(self, spec: JobSpec) -> JobSpec:
@@ -223,6 +239,8 @@ class AttemptPlan(Document):
             region=self.region,
             spot=self.spot,
             price_per_hour=self.price_per_hour,
+            price_source=self.price_source,
+            beside_per_hour=self.beside_per_hour,
             asked=self.asked,
             offers=self.offers,
             end_machine=self.end_machine,
@@ -285,8 +303,6 @@ class Status(Document):
     """What is going on, in a word or two: ``boot``, ``code``, ``environment``, ``training``, ``saving``."""
     runner_id: Optional[str] = None
     instance_id: Optional[str] = None
-    got: Optional[MachineOffer] = None
-    """The machine it really got, of those that the spec offers."""
     claimed_at: Optional[str] = None
     started_at: Optional[str] = None
     """When the script's process was started."""
@@ -306,6 +322,8 @@ class Status(Document):
     metrics: dict[str, float] = field(default_factory=dict)
     """Last value of each metric, of those seen last if there are many."""
     machine: Optional[MachineSample] = None
+    got: Optional[MachineOffer] = None
+    """The machine it really got, of those that the spec offers."""
     schema: int = SCHEMA
 
 

@@ -33,6 +33,14 @@ def opening_phases(attempt: Attempt, claimed_at: str) -> list[PhaseMark]:
     return [*marks, PhaseMark("code", claimed_at)]
 
 
+def seconds_of_boot(phases: Sequence[PhaseMark]) -> float:
+    """Return how long the machine has booted for this job; 0 where it was there, or nobody tells."""
+    for mark, following in zip(phases, phases[1:]):
+        if mark.name == "boot":
+            return (from_iso(following.began_at) - from_iso(mark.began_at)).total_seconds()
+    return 0.0
+
+
 def with_phase(phases: Sequence[PhaseMark], phase: str) -> list[PhaseMark]:
     """Return the phases when `phase` begins now; one that goes on is not listed again."""
     name, detail = _PARTS.get(phase, (phase, ""))

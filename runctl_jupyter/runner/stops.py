@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -130,9 +131,20 @@ class LimitWatch:
     """Holds the job to its limits of time and money; needs no store and no network.
 
     All limits are moments that are known in advance: money is time at a price.
+
+    Parameters
+    ----------
+    claimed_at
+        `time.monotonic` of the claim.
+    save_s
+        For uploads after the script's end.
+    paid_before_s
+        Seconds before the claim for which the machine is paid: it was launched for this job, and had to boot.
     """
 
-    def __init__(self, spec: JobSpec, claimed_at: float, stop: StopSignal, save_s: float) -> None:
+    def __init__(
+        self, spec: JobSpec, claimed_at: float, stop: StopSignal, save_s: float, paid_before_s: float = 0.0
+    ) -> None:
         self._limits = spec.limits
         self._stop = stop
         self._save_s = save_s
@@ -143,14 +155,14 @@ class LimitWatch:
                 (claimed_at + limits.ttl_s, Cause("ttl", f"the job's time to live of {limits.ttl_s:g} s is over"))
             )
         if limits.max_cost_usd is not None and spec.price_per_hour:
-            affordable_s = limits.max_cost_usd / spec.price_per_hour * 3600
+            beside = sum(spec.beside_per_hour.values())
+            affordable_s = limits.max_cost_usd / (spec.price_per_hour + beside) * 3600
+            left_s = affordable_s - paid_before_s if affordable_s >= MINIMUM_BILLED_S else 0.0
+            rate = f"${spec.price_per_hour:g}{f' and ${beside:.2g} for disk and address' if beside else ''}"
             self._deadlines.append(
                 (
-                    claimed_at + (affordable_s if affordable_s >= MINIMUM_BILLED_S else 0.0),
-                    Cause(
-                        "max-cost",
-                        f"the limit of ${limits.max_cost_usd:g} at ${spec.price_per_hour:g} an hour is reached",
-                    ),
+                    claimed_at + max(0.0, left_s),
+                    Cause("max-cost", f"the limit of ${limits.max_cost_usd:g} at {rate} an hour is reached"),
                 )
             )
 
@@ -178,4 +190,4 @@ def cost_usd(price_per_hour: Optional[float], seconds: float) -> Optional[float]
     """Return what `seconds` of an instance cost in USD, None when the price is unknown."""
     if price_per_hour is None:
         return None
-    return round(max(seconds, MINIMUM_BILLED_S) * price_per_hour / 3600, 6)
+    return round(max(math.ceil(seconds), MINIMUM_BILLED_S) * price_per_hour / 3600, 6)

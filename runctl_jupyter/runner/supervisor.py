@@ -35,7 +35,7 @@ from runctl_jupyter.runner.output_pipe import OutputPipe
 from runctl_jupyter.runner.outputs import OutputUploader
 from runctl_jupyter.runner.packages import resolved_environment
 from runctl_jupyter.runner.periodic import Periodic
-from runctl_jupyter.runner.phases import opening_phases, with_phase
+from runctl_jupyter.runner.phases import opening_phases, seconds_of_boot, with_phase
 from runctl_jupyter.runner.power import power_off
 from runctl_jupyter.runner.preparation import NotPrepared, Preparation, Prepared, checkpoint_folder
 from runctl_jupyter.runner.processes import descendants, keeper_or_self, start_time
@@ -162,7 +162,7 @@ class Supervisor:
         self._heartbeat = Periodic("heartbeat", lambda: pacing.heartbeat_s, self._beat)
         save_s = self._attempt.patience.save_when_stopped_s
         self._cancel_watch = CancelWatch(self._store, self._attempt.keys.cancel, stop, spec.limits.grace_s, save_s)
-        self._limits = LimitWatch(spec, self._claimed_at, stop, save_s)
+        self._limits = LimitWatch(spec, self._claimed_at, stop, save_s, seconds_of_boot(first.phases))
         self._limit_watch = Periodic("limits", self._limits.next_look_s, self._limits.look)
         self._watches = [
             self._limit_watch,

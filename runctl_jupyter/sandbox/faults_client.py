@@ -183,10 +183,25 @@ def free_disk(connection: Connection, instance_id: str) -> None:
     _call(connection, "DELETE", f"fill-disk/{quote(instance_id)}")
 
 
+@dataclass(frozen=True)
+class Interruption:
+    """What will happen to a Spot Instance."""
+
+    action: str
+    """``terminate``, or ``stop`` when its request says so."""
+    time: str
+
+
 def interrupt(connection: Connection, instance_id: str, notice_s: float | None = None) -> str:
     """Reclaim a Spot Instance; gives the time of its end, `notice_s` from now (default: as the sandbox's pace says)."""
+    return reclaim(connection, instance_id, notice_s).time
+
+
+def reclaim(connection: Connection, instance_id: str, notice_s: float | None = None) -> Interruption:
+    """Reclaim a Spot Instance, as `interrupt`, and tell what that means for it."""
     notice = "" if notice_s is None else f"?notice={notice_s:g}"
-    return str(_call(connection, "POST", f"interrupt/{quote(instance_id)}{notice}")["time"])
+    said = _call(connection, "POST", f"interrupt/{quote(instance_id)}{notice}")
+    return Interruption(said["action"], said["time"])
 
 
 def admin_env(connection: Connection) -> dict[str, str]:
@@ -203,6 +218,12 @@ def plain_env(connection: Connection, *policies: Mapping[str, Any]) -> dict[str,
         A policy is malformed.
     """
     return _env(connection, "users", {"policies": [*policies]})
+
+
+def used_permissions(connection: Connection, arn: str) -> Sequence[Mapping[str, str]]:
+    """Which words of its policies a user or role session has used so far: ``sid``, ``action`` and ``resource``."""
+    used: Sequence[Mapping[str, str]] = _call(connection, "GET", f"permissions?arn={quote(arn, safe='')}")["used"]
+    return used
 
 
 def _env(connection: Connection, path: str, document: dict[str, Any]) -> dict[str, str]:

@@ -69,6 +69,10 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
         self._machines: dict[str, Machine] = {}
         self._script = self._script_picker(script)
         self._machine = self._machine_picker()
+        self._spot = ipywidgets.Checkbox(
+            value=False, description="Spot: cheaper, and EC2 may take it back", indent=False, layout=_WIDE
+        )
+        self._spot.layout.display = "none" if rc.settings.target == "local" else None
         self._name = _text("Name", "the script's, without .py")
         self._ttl = _text("Ends after", duration_text(rc.settings.launch.ttl))
         self._max_cost = _text("Costs at most", "USD, for the whole job")
@@ -80,6 +84,7 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
             [
                 self._script,
                 self._machine,
+                self._spot,
                 self._name,
                 self._ttl,
                 self._max_cost,
@@ -92,7 +97,7 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
                 self._cards,
             ]
         )
-        for field in (self._machine, self._name, self._ttl, self._max_cost):
+        for field in (self._machine, self._spot, self._name, self._ttl, self._max_cost):
             field.observe(self._tell, "value")
         self._script.observe(self._read_script, "value")
         self._button.on_click(self._launch)
@@ -105,6 +110,7 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
         return LaunchChoice(
             script=self._script.value or "",
             instance_type=self._machine.value or "",
+            spot=self._spot.value,
             name=self._name.value.strip(),
             ttl=self._ttl.value.strip(),
             max_cost=self._max_cost.value.strip().removeprefix("$"),
@@ -175,7 +181,8 @@ class LaunchForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no an
             self._bill.value = "Runs on this computer; nothing to pay."
             return
         price = self._machines[choice.instance_type].price_per_hour
-        self._bill.value = escape(bill_text(price, choice.ttl, self._rc.settings.launch.ttl, choice.max_cost))
+        bill = bill_text(price, choice.ttl, self._rc.settings.launch.ttl, choice.max_cost)
+        self._bill.value = escape(f"{bill} Spot costs less than that." if choice.spot and price is not None else bill)
 
     def _launch(self, _: object) -> None:
         if not self._busy.acquire(blocking=False):

@@ -20,6 +20,7 @@ class LaunchChoice:
     """For ``--param``."""
     arguments: Sequence[tuple[str, str]] = ()
     """Flags of the script itself, and their values."""
+    spot: bool = False
 
     def words(self) -> list[str]:
         """Return the words after ``runctl``."""
@@ -34,6 +35,8 @@ class LaunchChoice:
             if value:
                 # One word: a value that begins with a dash is a value.
                 words += [f"{flag}={value}"] if value.startswith("-") else [flag, value]
+            if flag == "--instance-type" and self.spot:
+                words.append("--spot")
         for name, value in self.params:
             words += ["--param", f"{name}={value}"]
         if self.arguments:

@@ -73,6 +73,14 @@ export interface AttemptDocument {
   cause: Cause | null;
 }
 
+/** USD by part: `machine disk address storage requests`, as far as they are known. */
+export interface CostParts {
+  total: number | null;
+  /** Parts that cost more than is said here. */
+  unknown: string[];
+  [part: string]: number | null | string[];
+}
+
 /** A job as its record has it. */
 export interface JobDocument {
   id: string;
@@ -89,7 +97,10 @@ export interface JobDocument {
   region: string | null;
   owner: string;
   price_per_hour: number | null;
+  /** Where the price is from, and how old that was at launch. */
+  price_source?: string | null;
   cost_usd: number | null;
+  cost_parts?: CostParts;
   /** Money the attempt may cost; null without a cap. */
   max_cost_usd: number | null;
   /** When its time limit ends it at the latest. */
@@ -210,10 +221,15 @@ export interface InstanceDocument {
   availability_zone: string;
   launched_at: string;
   price_per_hour: number | null;
+  /** Where the price is from, and how old that is. */
+  price_source?: string;
   cost_usd: number | null;
+  cost_parts?: CostParts;
   owner: string;
   expires_at: string | null;
   state_reason: string;
+  /** Whether a tag forbids to end it. */
+  protected?: boolean;
   /** Jobs that run on it. */
   jobs: { id: string; name: string }[];
   gpu_percent: number | null;

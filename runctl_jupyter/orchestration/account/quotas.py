@@ -63,18 +63,28 @@ class Quotas:
         QuotaLeft or None
             None when it is not known: no permission, no answer, no quota for this type.
         """
+        try:
+            return self.read(instance_type_vcpus, instance_type, spot=spot)
+        except RunctlError:
+            return None  # unknown is an answer here: a launch that goes over says so itself
+
+    def read(self, instance_type_vcpus: int, instance_type: str, *, spot: bool) -> QuotaLeft | None:
+        """Return the same, or None when the type has no quota.
+
+        Raises
+        ------
+        RunctlError
+            It cannot be read: no permission, no answer.
+        """
         family = family_of(instance_type)
         if family is None:
             return None
         code = family.code(spot=spot)
-        try:
-            asked = ServiceQuotas(self._session.in_a_hurry(self._timeout))
-            with ThreadPoolExecutor(3, "runctl-quota") as pool:
-                limit = pool.submit(asked.limit, code)
-                using = [pool.submit(asked.instances), *([pool.submit(asked.open_requests)] if spot else [])]
-                named, uses = limit.result(), [use for each in using for use in each.result()]
-        except RunctlError:
-            return None  # unknown is an answer here: a launch that goes over says so itself
+        asked = ServiceQuotas(self._session.in_a_hurry(self._timeout))
+        with ThreadPoolExecutor(3, "runctl-quota") as pool:
+            limit = pool.submit(asked.limit, code)
+            using = [pool.submit(asked.instances), *([pool.submit(asked.open_requests)] if spot else [])]
+            named, uses = limit.result(), [use for each in using for use in each.result()]
         if named is None:
             return None
         name, value = named

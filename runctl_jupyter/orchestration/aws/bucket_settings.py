@@ -53,12 +53,12 @@ class BucketSettings:
     Parameters
     ----------
     account
-        Number of the account that has to own it: names of buckets are the whole world's.
+        Number of the account that has to own it: names of buckets are the whole world's. None: whoever does.
     """
 
-    def __init__(self, session: AwsSession, name: str, account: str) -> None:
+    def __init__(self, session: AwsSession, name: str, account: str | None) -> None:
         self._session, self._name = session, name
-        self._owned: Any = {"Bucket": name, "ExpectedBucketOwner": account}
+        self._owned: Any = {"Bucket": name, **({"ExpectedBucketOwner": account} if account else {})}
 
     @property
     def _s3(self) -> S3Client:

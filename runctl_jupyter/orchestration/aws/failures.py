@@ -17,6 +17,7 @@ from runctl_jupyter.orchestration.errors import (
     AccountNotReady,
     AwsBusy,
     AwsRefused,
+    AwsUnreachable,
     InstanceNotReady,
     InvalidRequest,
     LaunchRefused,
@@ -221,4 +222,4 @@ def _without_answer(error: BotoCoreError, action: str) -> RunctlError:
         advice = "Check HTTPS_PROXY and NO_PROXY."
     else:
         advice = "Check the network and try again."
-    return AwsRefused(f"AWS could not be reached to {action}: {why}.", advice)
+    return AwsUnreachable(f"AWS could not be reached to {action}: {why}.", advice)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
-_DECODING_S = 3.0
-"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 Manner = Literal["patient", "once", "quick"]
 """How a client asks: with ordinary retries, with one attempt, or with one attempt of a few seconds."""
 
@@ -35,6 +33,8 @@ _QUICK_S = 3.0
 _PRICING_REGION = "us-east-1"
 """The Price List API has endpoints in three regions; each knows the prices of all (AWS Billing, "Using the AWS Price
 List Query API")."""
+_DECODING_S = 3.0
+"""Seconds to wait for a refusal in clear; without it, the refusal says less."""
 
 
 class AwsSession:
@@ -91,6 +91,8 @@ class AwsSession:
 
     def in_a_hurry(self, seconds: float) -> AwsSession:
         """Return a session with the same credentials that asks once and waits `seconds` at most."""
+        if self._hurry_s is not None and self._hurry_s <= seconds:
+            return self
         hasty = AwsSession(self.connection, hurry_s=seconds)
         hasty.__dict__["_session"] = self._session
         return hasty
@@ -252,15 +254,13 @@ class AwsSession:
     def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:
         from botocore.config import Config
 
-        hurry = self._hurry_s or (_QUICK_S if manner == "quick" else None)
+        wait = self._hurry_s or (_QUICK_S if manner == "quick" else None)
         return Config(
-            retries=(
-                {"total_max_attempts": 8, "mode": "standard"}
-                if manner == "patient" and hurry is None
-                else {"total_max_attempts": 1}
-            ),
-            connect_timeout=hurry or 10,
-            read_timeout=hurry or 60,
+            retries={"total_max_attempts": 8, "mode": "standard"}
+            if manner == "patient" and wait is None
+            else {"total_max_attempts": 1},
+            connect_timeout=wait or 10,
+            read_timeout=wait or 60,
             signature_version="s3v4" if service == "s3" else None,
             s3={"addressing_style": "path"} if path_style or self.s3_endpoint() else None,
             user_agent_extra="runctl-jupyter",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from runctl_jupyter.orchestration.costs.cost import Cost
@@ -26,16 +26,8 @@ def run_cost(per_hour: float | None, begin: datetime, end: datetime, *, address:
     return Cost.of(**parts)
 
 
-def disks_cost(disks: Sequence[Disk] | None, begin: datetime, end: datetime, region: str | None) -> Cost:
-    """Return what disks cost from `begin` to `end`, or since they exist; they are billed while a machine is stopped.
-
-    Parameters
-    ----------
-    disks
-        None when nobody knows which there are.
-    """
-    if disks is None:
-        return Cost.of(disk=None)
+def disks_cost(disks: Iterable[Disk], begin: datetime, end: datetime, region: str | None) -> Cost:
+    """Return what disks cost from `begin` to `end`, or since they exist; they are billed while a machine is stopped."""
     cost = Cost()
     for disk in disks:
         since = max(disk.created_at, begin)

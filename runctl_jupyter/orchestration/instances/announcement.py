@@ -30,8 +30,8 @@ def _most(spec: JobSpec, some_unknown: bool, known: list[float]) -> str:
     limits = spec.limits
     at_the_end = known[-1] * limits.ttl_s / 3600 if known and limits.ttl_s and not some_unknown else None
     if limits.max_cost_usd is not None and (at_the_end is None or limits.max_cost_usd < at_the_end):
-        return f", at most {money_text(limits.max_cost_usd)}: then it is ended"
+        return f", at most {money_text(limits.max_cost_usd)}: then it ends"
     if limits.ttl_s is None:
         return ""
     most = f", at most {money_text(at_the_end)}" if at_the_end is not None else ""
-    return f"{most}: it is ended after {duration_text(limits.ttl_s)}" if most else ""
+    return f"{most}: it ends after {duration_text(limits.ttl_s)}" if most else ""

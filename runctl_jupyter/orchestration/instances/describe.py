@@ -15,7 +15,6 @@ from runctl_jupyter.run_record import now
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from runctl_jupyter.orchestration.costs.cost import Cost
     from runctl_jupyter.orchestration.costs.price import Price
 
 TAG_MANAGED = "runctl:managed"
@@ -37,15 +36,13 @@ def is_ours(described: InstanceTypeDef) -> bool:
     return _tags(described).get(TAG_MANAGED) == "true"
 
 
-def to_instance(described: InstanceTypeDef, price: Price | None = None, cost: Cost | None = None) -> Instance:
+def to_instance(described: InstanceTypeDef, price: Price | None = None) -> Instance:
     """Return EC2's description as an `Instance`.
 
     Parameters
     ----------
     price
         Of the instance as it was bought; None when unknown.
-    cost
-        What it costs since its last start; None to leave that out.
     """
     tags = _tags(described)
     zone = described.get("Placement", {}).get("AvailabilityZone", "")
@@ -69,7 +66,6 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None, cost: Co
         owner=tags.get(TAG_OWNER, ""),
         expires_at=launched + timedelta(seconds=float(ttl)) if ttl else None,
         price_source=price.source_text if price else "",
-        cost_parts=cost.to_dict() if cost else {},
         state_reason=reasons.words(described),
         state_reason_code=reasons.code_of(described),
         spot_request_id=described.get("SpotInstanceRequestId"),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.model import Instance
 
-_LEFT_OUT = ("tags", "private_ip", "price_source", "cost_parts")
+_LEFT_OUT = ("tags", "private_ip", "beside_per_hour", "stopped_at", "spot_request_id", "state_reason_code")
 
 
 def instance_documents(instances: Iterable[Instance], jobs: Iterable[Job]) -> list[dict[str, Any]]:

@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PROFILE_S = 120.0
+_EARLY_S = 120.0
 """A profile that has just been made is unknown to EC2 for some seconds, at worst for minutes (IAM User Guide,
-"Changes that I make are not always immediately visible")."""
+"Changes that I make are not always immediately visible"); a launch template for a moment."""
+_UNKNOWN_TEMPLATE = frozenset(
+    {
+        "InvalidLaunchTemplateId.NotFound",
+        "InvalidLaunchTemplateId.VersionNotFound",
+        "InvalidLaunchTemplateName.NotFoundException",
+    }
+)
 _PENDING_S = 60.0
 _DIED_FOR_CAPACITY = "Server.InsufficientInstanceCapacity"
 _OUR_ENDS = ("Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown", "User initiated")
@@ -127,20 +134,24 @@ class Failover:
         return None
 
     def _asked_with_patience(self, left: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Answer:
-        """Ask, again while EC2 does not know a profile that is new; each time with another token."""
+        """Ask, again while EC2 does not know a profile or the template, which are new; each time with another token."""
 
         def once() -> Answer:
             self._number += 1
             return ask(left)
 
-        def unknown_profile(answer: Answer) -> bool:
+        def too_early(answer: Answer) -> bool:
+            if answer.instance_id is not None:
+                return False
+            if any(refusal.code in _UNKNOWN_TEMPLATE for refusal in answer.refusals):
+                return True
             unknown = any("Invalid IAM Instance Profile" in refusal.message for refusal in answer.refusals)
-            return answer.instance_id is None and unknown and self._new_profile()
+            return unknown and self._new_profile()
 
         tries = Retrying(
-            retry=retry_if_result(unknown_profile),
+            retry=retry_if_result(too_early),
             wait=wait_exponential(multiplier=0.5, max=10),
-            stop=stop_after_delay(_PROFILE_S),
+            stop=stop_after_delay(_EARLY_S),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         return tries(once)

@@ -71,6 +71,10 @@ class Launcher:
         """Return what a prepared launch would do."""
         return self._planner.plan(prepared, volume_gib=volume_gib, ttl_s=ttl_s)
 
+    def beside_per_hour(self, prepared: Prepared) -> dict[str, float]:
+        """Return what else of a prepared machine is billed by the hour; see `JobSpec.beside_per_hour`."""
+        return self._planner.beside_per_hour(prepared)
+
     def launch(self, wish: Wish, prepared: Prepared, bootstrap: str | None = None, *, settles: bool = True) -> Launched:
         """Launch one machine.
 

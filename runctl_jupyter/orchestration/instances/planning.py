@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, gp3_per_hour
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.instances.catalogue import Catalogue, facts_text
 from runctl_jupyter.orchestration.instances.images import Image, find_image
@@ -33,8 +34,6 @@ class Knowledge:
 
     prices: Prices
     quotas: Quotas | None = None
-    extras: Callable[[int], float | None] = lambda _gib: None
-    """USD per hour of a disk of so many GiB and of a public address, beside the machine."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,8 @@ class Planner:
         """Return what a prepared launch would do, for a person; asks for quota and cheaper ones."""
         first, facts = prepared.first, prepared.types[0]
         disk = prepared.image.volume_gib(volume_gib, self._settings)
-        extras = self._knowledge.extras(disk)
+        beside = beside_per_hour(disk, self._region)
+        extras = sum(beside.values()) if "disk" in beside else None
         dearest = prepared.dearest_per_hour
         return LaunchPlan(
             instance_type=first.instance_type,
@@ -155,6 +155,10 @@ class Planner:
             quota=self._quota(facts, spot=first.spot),
             alternatives=self._alternatives(prepared),
         )
+
+    def beside_per_hour(self, prepared: Prepared) -> dict[str, float]:
+        """Return what else of a prepared machine is billed by the hour; see `JobSpec.beside_per_hour`."""
+        return beside_per_hour(prepared.image.volume_gib(None, self._settings), self._region)
 
     def _quota(self, facts: TypeFacts, *, spot: bool) -> QuotaLeft | None:
         quotas = self._knowledge.quotas
@@ -179,6 +183,15 @@ class Planner:
             if price is not None and price.per_hour < first.price.per_hour:
                 found.append(PlannedType(each.name, as_spot, price.per_hour, facts_text(each)))
         return sorted(found, key=lambda each: each.price_per_hour or 0.0)[:_ALTERNATIVES]
+
+
+def beside_per_hour(volume_gib: int, region: str) -> dict[str, float]:
+    """Return what else of a machine is billed by the hour, in USD: its disk, where the price is known, its address.
+
+    A machine without a public address costs less by that; only EC2's answer will tell.
+    """
+    disk = gp3_per_hour(volume_gib, region)
+    return {"address": PUBLIC_IPV4_PER_HOUR} | ({} if disk is None else {"disk": disk})
 
 
 def _planned(facts: TypeFacts, pools: Sequence[Pool]) -> PlannedType:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.costs.machine import disks_cost, run_cost
+from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, disk_per_hour
 from runctl_jupyter.orchestration.errors import RunctlError
 from runctl_jupyter.orchestration.instances.describe import to_instance
 from runctl_jupyter.run_record import now
@@ -18,12 +20,13 @@ from runctl_jupyter.run_record import now
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from runctl_jupyter.orchestration.costs.pricing import Price, Prices
+    from runctl_jupyter.orchestration.costs.pricing import Prices
     from runctl_jupyter.orchestration.costs.rates import Disk
     from runctl_jupyter.orchestration.model import Instance
 
 _log = logging.getLogger(__name__)
 
+_RUNNING = ("pending", "running")
 _WHEN = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 """EC2 tells when a machine was stopped in ``StateTransitionReason`` alone: ``User initiated (… GMT)``."""
 
@@ -61,28 +64,32 @@ class InstanceReader:
     def _instance(self, described: InstanceTypeDef, disks: Mapping[str, Disk]) -> Instance:
         zone = described.get("Placement", {}).get("AvailabilityZone")
         price = self._prices.market(described["InstanceType"], zone, spot=_is_spot(described))
-        return to_instance(described, price, self._cost(described, price, disks))
-
-    def _cost(self, described: InstanceTypeDef, price: Price | None, disks: Mapping[str, Disk]) -> Cost:
-        """Return what the machine costs since its last start."""
-        per_hour = None if price is None else price.per_hour
-        moment, begin = now(), described["LaunchTime"]
-        state = described["State"]["Name"]
-        stopped = _WHEN.search(described.get("StateTransitionReason", ""))
-        if state in ("pending", "running"):
-            cost = run_cost(per_hour, begin, moment, address=described.get("PublicIpAddress") is not None)
-        elif stopped is not None:
-            end = datetime.strptime(stopped[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-            # Whether it had an address then is not told any more.
-            cost = run_cost(per_hour, begin, max(begin, end), address=False)
-        else:
-            cost = Cost.of(machine=None)
-        if state == "terminated":
-            return cost
+        instance = to_instance(described, price)
         ids = _volume_ids(described)
-        known = [disks[each] for each in ids if each in disks]
-        cost += disks_cost(known, begin, moment, self.region)
-        return cost if len(known) == len(ids) else cost + Cost.of(disk=None)
+        own = [disks[each] for each in ids if each in disks]
+        # Right after a launch EC2 names no disks yet.
+        all_known = bool(ids) and len(own) == len(ids)
+        address = described.get("PublicIpAddress") is not None
+        beside = {"address": PUBLIC_IPV4_PER_HOUR} if address else {}
+        rates = [disk_per_hour(disk, self.region) for disk in own]
+        known = [rate for rate in rates if rate is not None]
+        if all_known and len(known) == len(rates):
+            beside["disk"] = sum(known)
+        stopped_at = None if instance.state in _RUNNING else _stopped_at(described)
+        cost = self._run(instance, stopped_at, address=address)
+        if instance.state != "terminated":
+            cost += disks_cost(own, instance.launched_at, now(), self.region)
+            cost += Cost() if all_known else Cost.of(disk=None)
+        return replace(instance, beside_per_hour=beside, stopped_at=stopped_at, cost_parts=cost.to_dict())
+
+    def _run(self, instance: Instance, stopped_at: datetime | None, *, address: bool) -> Cost:
+        """Return what the last start has cost, without disks."""
+        if instance.state in _RUNNING:
+            return run_cost(instance.price_per_hour, instance.launched_at, now(), address=address)
+        if stopped_at is None:
+            return Cost.of(machine=None)
+        # Whether it had an address then is not told any more.
+        return run_cost(instance.price_per_hour, instance.launched_at, stopped_at, address=False)
 
     def _disks_of(self, described: Sequence[InstanceTypeDef]) -> Mapping[str, Disk]:
         """Return what is known of the disks of instances; EC2 is asked once for each that is new."""
@@ -96,6 +103,14 @@ class InstanceReader:
                 except RunctlError as error:
                     _log.info("disks are not known: %s", error.what)
             return dict(self._disks)
+
+
+def _stopped_at(described: InstanceTypeDef) -> datetime | None:
+    told = _WHEN.search(described.get("StateTransitionReason", ""))
+    if told is None:
+        return None
+    moment = datetime.strptime(told[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    return max(moment, described["LaunchTime"])
 
 
 def _is_spot(described: InstanceTypeDef) -> bool:

@@ -9,7 +9,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import cost_between
+from runctl_jupyter.orchestration.costs.spans import job_spans
 from runctl_jupyter.orchestration.errors import InvalidRequest, RunctlError, StorageUnavailable
 from runctl_jupyter.orchestration.instances.wish import machine_asked
 from runctl_jupyter.orchestration.jobs.document import job_document
@@ -161,7 +163,10 @@ class Job:
 
     @property
     def cost_usd(self) -> float | None:
-        """Estimate at list price of all attempts, each from claim to end (or now); None when the price is unknown."""
+        """Estimate of the instance at `price_per_hour`: all attempts, each from claim to end (or now).
+
+        None when the price is unknown; `cost_parts` has the rest.
+        """
         status = self._seen.status
         if status.state.ended or status.claimed_at is None:
             newest = status.cost_usd
@@ -169,6 +174,11 @@ class Job:
             newest = cost_between(self._seen.spec.price_per_hour, from_iso(status.claimed_at), now())
         known = [cost for cost in (*(each.cost_usd for each in self.earlier), newest) if cost is not None]
         return round(sum(known), 6) if known else None
+
+    @property
+    def cost_parts(self) -> Cost:
+        """What it has cost by part: its machine, from the boot on if that is its own, with disks and address."""
+        return total(span.cost for span in job_spans(self, now()))
 
     @property
     def cost(self) -> float | None:

@@ -10,7 +10,7 @@ from runctl_jupyter.orchestration.errors import InvalidRequest, JobNotFound
 from runctl_jupyter.orchestration.instances.wish import machine_asked
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.record import JobRecord, Seen
-from runctl_jupyter.orchestration.jobs.request import TrainRequest
+from runctl_jupyter.orchestration.jobs.request import Origin, TrainRequest
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.storage.storage import storage_errors
@@ -68,6 +68,7 @@ class Jobs:
         inputs: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
         run_key: str | None = None,
+        origin: Origin | None = None,
         project_root: str | Path | None = None,
         dry_run: bool = False,
     ) -> Job | LaunchPlan:
@@ -120,6 +121,8 @@ class Jobs:
             Names of variables of the cell that are brought back: `Job.results`.
         run_key
             Stands for this very run: see `Jobs.running`.
+        origin
+            Notebook and cell that ask for it; costs can be seen by them.
         project_root
             Folder that travels; the current one by default.
         dry_run
@@ -133,7 +136,7 @@ class Jobs:
         asked = machine_asked(instance_type, gpu, spot=spot, fallback=fallback)
         request = TrainRequest(
             script, cell, arguments, on, asked, name, env or {}, params or {}, requirements, checkpoint_dir,
-            ttl, timeout, max_cost, keep, data_s3, output_s3, resume, idle_stop, inputs or {}, outputs, run_key,
+            ttl, timeout, max_cost, keep, data_s3, output_s3, resume, idle_stop, inputs or {}, outputs, run_key, origin,
         )  # fmt: skip
         return self._submitter.submit(request, project_root, dry_run=dry_run)
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from runctl_jupyter.orchestration.costs.prices import cost_between, on_demand_price
+from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.model import Value
 from runctl_jupyter.orchestration.storage.git import git_state
 from runctl_jupyter.orchestration.storage.storage import storage_errors
@@ -280,7 +280,4 @@ def _summary(data: DataManifest) -> DataSummary:
 def _price_source(spec: JobSpec) -> str | None:
     if spec.price_per_hour is None:
         return None
-    listed = None if spec.instance_type is None or spec.spot else on_demand_price(spec.instance_type, spec.region)
-    if listed is not None and listed.per_hour == spec.price_per_hour:
-        return listed.source
-    return "as known at launch"
+    return f"{spec.price_source or 'as known'}, at launch"

@@ -24,6 +24,15 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where in a notebook a job was asked for, as far as the front end tells."""
+
+    notebook: str | None = None
+    """Path."""
+    cell_id: str | None = None
+
+
+@dataclass(frozen=True)
 class TrainRequest:
     """What the user asked for; see `Jobs.train` for the meaning of each."""
 
@@ -48,6 +57,7 @@ class TrainRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     run_key: str | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Submitter:
             return plan
         brought = on_this_computer(request.resume, self._cwd)
         start = BROUGHT if brought else resume_point(request.resume, self._record, self._catalogue)
-        spec = self._spec(request, checked, place, start)
+        spec = self._spec(request, checked, place, start, root)
         spec = replace(spec, inputs=[value.stored for value in packed])
         queued = Status(spec.id, 1, JobState.QUEUED, updated_at=spec.created_at, phase="code")
 
@@ -157,6 +157,8 @@ class Submitter:
             region=place.region,
             spot=place.spot,
             price_per_hour=place.price_per_hour,
+            price_source=place.price_source,
+            beside_per_hour=dict(place.beside_per_hour),
             asked=place.asked,
             offers=list(place.offers),
             end_machine=place.own_machine and (spec.end_machine or spec.instance_id is not None),
@@ -202,8 +204,9 @@ class Submitter:
         return job
 
     def _spec(
-        self, request: TrainRequest, checked: CheckedJob, place: Place, resume_from: ResumeFrom | None
+        self, request: TrainRequest, checked: CheckedJob, place: Place, resume_from: ResumeFrom | None, root: Path
     ) -> JobSpec:
+        origin = request.origin
         return JobSpec(
             id=new_job_id(),
             name=checked.name,
@@ -228,6 +231,11 @@ class Submitter:
             region=place.region,
             spot=place.spot,
             price_per_hour=place.price_per_hour,
+            price_source=place.price_source,
+            beside_per_hour=dict(place.beside_per_hour),
+            notebook=None if origin is None or origin.notebook is None else _notebook_name(origin.notebook, root),
+            cell_id=None if origin is None else origin.cell_id,
+            project=root.name,
             asked=place.asked,
             offers=list(place.offers),
             end_machine=place.own_machine and not request.keep,
@@ -263,6 +271,13 @@ class Submitter:
                 seen.status, phase="boot", instance_id=started.instance_id, got=started.got, updated_at=to_iso(now())
             )
             self._record.update(seen, booting)
+
+
+def _notebook_name(notebook: str, root: Path) -> str:
+    """Return the path of a notebook in the project; of one elsewhere its name alone."""
+    path = Path(notebook)
+    resolved = path.resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path.name
 
 
 def _asked_before(spec: JobSpec) -> MachineAsked:

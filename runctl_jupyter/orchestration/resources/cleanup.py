@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runctl_jupyter.orchestration.errors import RunctlError
@@ -108,7 +108,7 @@ class _Removal:
     def _still_going(
         self, going: Sequence[Resource], now_there: Mapping[str, Found]
     ) -> Iterable[tuple[Resource, Found]]:
-        around = Surroundings(self._clock(), self._around.ended_jobs, self._around.machines, self._around.used)
+        around = replace(self._around, moment=self._clock())
         for each in going:
             found = now_there.get(each.id)
             if found is None:

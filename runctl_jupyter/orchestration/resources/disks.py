@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH, disk_per_hour
+from runctl_jupyter.orchestration.instances.disks import to_disk
 from runctl_jupyter.orchestration.resources.judging import Found
 from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one, tags_of
 
@@ -20,6 +22,7 @@ class Volumes:
         for each in region.owned.volumes(ids):
             machines = [str(one.get("InstanceId", "")) for one in each.get("Attachments", [])]
             state = str(each["State"])
+            per_hour = disk_per_hour(to_disk(each), region.name)
             found.append(
                 Found(
                     kind=self.name,
@@ -29,7 +32,7 @@ class Volumes:
                     created_at=each.get("CreateTime"),
                     tags=tags_of(each),
                     detail=f"{each['Size']} GiB {each.get('VolumeType', '')}",
-                    usd_per_month=None,
+                    usd_per_month=None if per_hour is None else per_hour * HOURS_PER_MONTH,
                     in_use=f"attached to {', '.join(machines)}" if machines else "" if state == "available" else state,
                     left_over="no machine has it",
                 )

@@ -15,6 +15,9 @@ LAUNCH = timedelta(hours=1)
 POWERING_OFF = timedelta(minutes=10)
 """A machine's limit counts from its boot, and shutting down takes its time."""
 
+TOLD_BY = {"schedule": "instance", "snapshot": "image"}
+"""Kinds that tell whether something of a kind is needed."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -46,7 +49,7 @@ class Found:
     """Whether it is nobody's in particular."""
     name: str | None = None
     keys: tuple[str, ...] = ()
-    """Objects it consists of."""
+    """What else removing it has to name: objects it consists of, the Spot request of a machine."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ class Surroundings:
     """Instances of ours that have not ended."""
     used: Mapping[str, str] = field(default_factory=dict)
     """Users by the ids of what they use."""
+    untold: Set[tuple[str, str]] = frozenset()
+    """Regions and kinds that could not be asked."""
 
 
 def judged(found: Found, around: Surroundings) -> Resource:
     """Return a thing with the verdict on it."""
-    in_use = found.in_use or around.used.get(found.id, "")
-    if not in_use and found.machine is not None and found.machine in around.machines:
-        in_use = f"is about {found.machine}"
+    in_use = found.in_use or around.used.get(found.id, "") or _used_by_others(found, around)
     over = _over(found, around.moment)
     why = "" if in_use or _young(found, around.moment) else _left_over(found, around)
     return Resource(
@@ -88,13 +91,27 @@ def judged(found: Found, around: Surroundings) -> Resource:
     )
 
 
+def _used_by_others(found: Found, around: Surroundings) -> str:
+    """Return what is known, or has to be feared, of others that need a thing."""
+    if found.machine is not None and found.machine in around.machines:
+        return f"is about {found.machine}"
+    teller = TOLD_BY.get(found.kind)
+    untold = teller is not None and (found.region, teller) in around.untold
+    return f"not known: no {teller} could be asked for" if untold else ""
+
+
 def is_protected(tags: Mapping[str, str]) -> bool:
     """Return whether a tag keeps a thing from being removed; a value that nobody knows does too."""
     return tags.get(TAG_PROTECTED, "false").strip().lower() not in ("false", "no", "0")
 
 
+def is_overdue(expires_at: datetime | None, moment: datetime) -> bool:
+    """Return whether a running machine should have powered itself off by now."""
+    return expires_at is not None and moment > expires_at + POWERING_OFF
+
+
 def _over(found: Found, moment: datetime) -> str:
-    if found.expires_at is None or moment <= found.expires_at + POWERING_OFF:
+    if found.expires_at is None or not is_overdue(found.expires_at, moment):
         return ""
     ago = duration_text((moment - found.expires_at).total_seconds())
     return f"its time limit was {ago} ago, and it has not powered itself off"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH, PUBLIC_IPV4_PER_HOUR
 from runctl_jupyter.orchestration.instances.describe import LIVE, to_instance
 from runctl_jupyter.orchestration.resources.judging import Found
 from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one, tags_of
-from runctl_jupyter.orchestration.resources.model import HOURS_A_MONTH
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -33,12 +33,14 @@ class Instances:
         return [self._found(region, each) for each in described]
 
     def _found(self, region: Region, described: InstanceTypeDef) -> Found:
-        instance = to_instance(described)
-        runs = instance.state in ("pending", "running")
-        per_hour = 0.0 if not runs else None  # a stopped one costs its disks, and those are rows of their own
-        if runs:
-            price = region.prices.market(instance.instance_type, instance.availability_zone, spot=instance.spot)
-            per_hour = None if price is None else price.per_hour
+        runs = described["State"]["Name"] in ("pending", "running")
+        zone = described.get("Placement", {}).get("AvailabilityZone")
+        price = region.prices.market(described["InstanceType"], zone, spot=_is_spot(described)) if runs else None
+        instance = to_instance(described, price)
+        # A stopped one costs its disks, and those are rows of their own.
+        per_hour = instance.price_per_hour if runs else 0.0
+        if per_hour is not None and described.get("PublicIpAddress") is not None:
+            per_hour += PUBLIC_IPV4_PER_HOUR
         disks = [str(each.get("Ebs", {}).get("VolumeId", "")) for each in described.get("BlockDeviceMappings", [])]
         return Found(
             kind=self.name,
@@ -48,15 +50,20 @@ class Instances:
             created_at=instance.launched_at,
             tags=instance.tags,
             detail=f"{instance.instance_type}{' spot' if instance.spot else ''}",
-            usd_per_month=None if per_hour is None else per_hour * HOURS_A_MONTH,
+            usd_per_month=None if per_hour is None else per_hour * HOURS_PER_MONTH,
             expires_at=instance.expires_at if runs else None,
             in_use="" if instance.state == "stopped" else f"is {instance.state}",
             uses=tuple(disk for disk in disks if disk),
+            keys=() if instance.spot_request_id is None else (instance.spot_request_id,),
         )
 
     def remove(self, region: Region, going: Sequence[Found]) -> Failures:
-        """Terminate instances."""
-        return region.owned.terminate([each.id for each in going])
+        """Terminate instances; first cancel the Spot requests that would launch them anew."""
+        requests = {request: each.id for each in going for request in each.keys}
+        described = region.owned.spot_requests(list(requests)) if requests else []
+        lasting = [each["SpotInstanceRequestId"] for each in described if each.get("Type") == "persistent"]
+        failed = {requests[request]: error for request, error in region.owned.cancel_spot_requests(lasting).items()}
+        return failed | region.owned.terminate([each.id for each in going if each.id not in failed])
 
 
 def _is_spot(described: InstanceTypeDef) -> bool:

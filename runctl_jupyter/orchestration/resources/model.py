@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH
 from runctl_jupyter.orchestration.model import Value
-
-HOURS_A_MONTH = 730.0
-"""As AWS counts a month (AWS Pricing Calculator)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Money(Value):
     @property
     def usd_per_hour(self) -> float:
         """The same for an hour."""
-        return self.usd_per_month / HOURS_A_MONTH
+        return self.usd_per_month / HOURS_PER_MONTH
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> Money:

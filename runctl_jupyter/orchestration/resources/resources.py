@@ -14,6 +14,7 @@ from runctl_jupyter.orchestration.instances.describe import TAG_MANAGED
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.resources.cleanup import Choice, clean
 from runctl_jupyter.orchestration.resources.disks import Images, Snapshots, Volumes
+from runctl_jupyter.orchestration.resources.judging import TOLD_BY
 from runctl_jupyter.orchestration.resources.kind import Kind, Region
 from runctl_jupyter.orchestration.resources.machines import (
     Fleets,
@@ -47,7 +48,6 @@ KINDS = (
 )
 """In the order of removal."""
 _IN_THE_BUCKET = ("upload", "blobs")
-_TOLD_BY = {"schedule": "instance", "snapshot": "image"}
 
 
 class Resources:
@@ -257,7 +257,7 @@ class Resources:
 def _also(wanted: Sequence[Kind]) -> Sequence[str]:
     """Return the kinds that tell whether something of the wanted ones is in use."""
     names = {kind.name for kind in wanted}
-    return sorted({other for name, other in _TOLD_BY.items() if name in names} - names)
+    return sorted({other for name, other in TOLD_BY.items() if name in names} - names)
 
 
 def _wrong(each: Resource) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.errors import RunctlError
+from runctl_jupyter.orchestration.errors import CredentialsMissing, RunctlError
 from runctl_jupyter.orchestration.instances.describe import TAG_JOB
 from runctl_jupyter.orchestration.resources.judging import Found, Surroundings, judged
 from runctl_jupyter.orchestration.resources.kind import Kind, Region
@@ -71,6 +71,7 @@ def survey(
         ended,
         machines={each.id for each in found if each.kind == "instance"},
         used={used: f"is part of {each.id}" for each in found for used in each.uses},
+        untold={(region.name, kind.name) for region, kind, _ in failed},
     )
     names = list(dict.fromkeys(region.name for region, _ in pairs))
     return Surveyed(
@@ -124,9 +125,15 @@ def _not_asked(
     kinds = Counter(region.name for region, _ in pairs)
     refused = Counter(region.name for region, _, _ in failed)
     silent = {name for name, count in refused.items() if count == kinds[name]}
-    first = {region.name: error.what for region, _, error in reversed(failed) if region.name in silent}
-    rows = [NotAsked(name, "", why) for name, why in first.items()]
+    first = {region.name: error for region, _, error in reversed(failed) if region.name in silent}
+    rows = [NotAsked(name, "", _why_silent(error)) for name, error in first.items()]
     rows += [
         NotAsked(region.name, kind.name, error.what) for region, kind, error in failed if region.name not in silent
     ]
     return sorted(rows, key=lambda row: (row.region, row.kind))
+
+
+def _why_silent(error: RunctlError) -> str:
+    """Return why a region answers nothing where another one does."""
+    # With credentials that are good elsewhere (AWS General Reference, "Managing AWS Regions").
+    return "the account has not enabled it" if isinstance(error, CredentialsMissing) else error.what

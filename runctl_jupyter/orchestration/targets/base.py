@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.run_record import Cause, MachineAsked, MachineOffer
@@ -23,6 +23,9 @@ class Place:
     instance_type: str | None = None
     region: str | None = None
     price_per_hour: float | None = None
+    price_source: str | None = None
+    beside_per_hour: Mapping[str, float] = field(default_factory=dict)
+    """As of `JobSpec.beside_per_hour`."""
     ttl_s: float | None = None
     """Seconds after which a machine launched for the job powers itself off, if the job says nothing else."""
     own_machine: bool = False

@@ -47,7 +47,15 @@ class Ec2Target:
         region = self._session.region
         if on is not None:
             instance = self._instances.check_takes_jobs(on)
-            return Place(instance.id, instance.instance_type, region, instance.price_per_hour)
+            return Place(
+                instance.id,
+                instance.instance_type,
+                region,
+                instance.price_per_hour,
+                price_source=instance.price_source or None,
+                beside_per_hour=instance.beside_per_hour,
+                spot=instance.spot,
+            )
         prepared = self._instances.launcher.prepare(asked)
         first = prepared.first
         return Place(
@@ -55,7 +63,9 @@ class Ec2Target:
             first.instance_type,
             region,
             first.price.per_hour if first.price else None,
-            float(self._settings.ttl),
+            price_source=first.price.source_text if first.price else None,
+            beside_per_hour=self._instances.launcher.beside_per_hour(prepared),
+            ttl_s=float(self._settings.ttl),
             own_machine=True,
             spot=first.spot,
             asked=asked,

@@ -6,6 +6,7 @@ import json
 import secrets
 import string
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from runctl_jupyter.sandbox.control.images import publish_parameters
 from runctl_jupyter.sandbox.control.policies import (
     ADMINISTRATOR_ACCESS,
     Document,
+    Permission,
+    allows,
     instance_role_policy,
     instance_trust_policy,
     user_policy,
@@ -185,17 +188,59 @@ class Account:
         roles = self.profile_roles(profile_arn.rpartition("/")[2])
         if not roles:
             return None
-        session = self._sts.assume_role(
-            region_name=REGION, role_session_name=session_name, role_arn=roles[0].arn, policy=None,
-            duration=int(ROLE_SESSION.total_seconds()), external_id=None,
-        )  # fmt: skip
-        with self._lock:
-            self._sessions[session.access_key_id] = session
+        session = self._assume(roles[0].arn, session_name)
         return RoleCredentials(
             role_name=roles[0].name, profile_arn=profile_arn, access_key_id=session.access_key_id,
             secret_access_key=session.secret_access_key, session_token=session.session_token,
             expires_at=(now + ROLE_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
+
+    def may_register(self, profile_arn: str, instance_id: str, settled_s: float) -> bool | None:
+        """Whether the role of a profile lets an SSM agent register; None when the profile has no role.
+
+        Parameters
+        ----------
+        settled_s
+            A change of the role's policies that is younger does not hold yet.
+        """
+        roles = self.profile_roles(profile_arn.rpartition("/")[2])
+        if not roles:
+            return None
+        role = roles[0]
+        if time.monotonic() - getattr(role, "policies_changed_at", -settled_s) < settled_s:
+            return False
+        resource = f"arn:aws:ec2:{REGION}:{ACCOUNT_ID}:instance/{instance_id}"
+        documents = self._documents(role.policies, role.managed_policies)
+        return allows(documents, Permission("ssm:UpdateInstanceInformation", resource))
+
+    def _assume(self, role_arn: str, session_name: str) -> Any:
+        session = self._sts.assume_role(
+            region_name=REGION, role_session_name=session_name, role_arn=role_arn, policy=None,
+            duration=int(ROLE_SESSION.total_seconds()), external_id=None,
+        )  # fmt: skip
+        with self._lock:
+            self._sessions[session.access_key_id] = session
+        return session
+
+    def trusts(self, role_arn: str, service: str) -> bool:
+        """Whether a role exists and lets a service of AWS (``ec2.amazonaws.com``) take it."""
+        try:
+            role = self._iam.get_role_by_arn(role_arn)
+        except NotFoundException:
+            return False
+        trust = json.loads(role.assume_role_policy_document)
+        statements = trust["Statement"] if isinstance(trust["Statement"], list) else [trust["Statement"]]
+        named = [one["Principal"].get("Service", []) for one in statements if one["Effect"] == "Allow"]
+        return any(service == one or service in one for one in named)
+
+    def session_of(self, role_arn: str, session_name: str) -> dict[str, str]:
+        """Give what a boto3 client needs to act as a role."""
+        session = self._assume(role_arn, session_name)
+        return {
+            "aws_access_key_id": session.access_key_id,
+            "aws_secret_access_key": session.secret_access_key,
+            "aws_session_token": session.session_token,
+        }
 
 
 class AccountInventory:
@@ -220,10 +265,10 @@ class AccountInventory:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
 
-    def launch_template_id(self, name: str) -> str | None:
-        """Id of the launch template with this name; None when there is none."""
-        found: str | None = ec2_backends[ACCOUNT_ID][REGION].launch_template_name_to_ids.get(name)
-        return found
+    def launch_template_ids(self, name: str) -> Sequence[str]:
+        """Ids of the launch templates with this name, one a region at most."""
+        ids = [backend.launch_template_name_to_ids.get(name) for backend in list(ec2_backends[ACCOUNT_ID].values())]
+        return [one for one in ids if one is not None]
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

@@ -45,6 +45,7 @@ from runctl_jupyter.sandbox.control.signature import (
     check_signature,
     signed_scope,
 )
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 
 log = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_sandbox/"
@@ -72,8 +73,8 @@ def headers_of(environ: WSGIEnvironment) -> dict[str, str]:
     return headers
 
 
-OwnService = Callable[[ServiceCall, Mapping[str, Any]], Mapping[str, Any]]
-"""Answers a call with its parameters, by the names of the model, as JSON values."""
+OwnService = Callable[[ServiceCall, Mapping[str, Any]], Mapping[str, Any] | None]
+"""Answers a call with its parameters, by the names of the model, as JSON values; None leaves the answer to moto."""
 
 
 class Application:
@@ -91,6 +92,8 @@ class Application:
         Tells who calls, for faults: by access key id and the address the connection comes from.
     own
         Services, or operations of theirs, that are answered here and not by moto.
+    used
+        Remembers what was allowed.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Application:
         faults: Faults,
         caller_of: Callable[[str, str], Caller],
         own: Mapping[str, OwnService],
+        used: UsedPermissions,
     ) -> None:
         self._messages = AuthorizationMessages()
         self._own = {**own, "sts:DecodeAuthorizationMessage": self._messages.answer}
@@ -113,6 +117,7 @@ class Application:
         self._objects = objects
         self._faults = faults
         self._caller_of = caller_of
+        self.used = used
         self.last_request_at = time.monotonic()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -153,7 +158,10 @@ class Application:
     def _refusal(self, principal: Principal, protocol: str, *, denied_by_fault: bool) -> Refusal:
         def refusal(permission: Permission) -> ServiceError | None:
             decision = Decision(allowed=False) if denied_by_fault else decide(principal.documents, permission)
-            return None if decision.allowed else self._denied(principal, permission, decision, protocol)
+            if not decision.allowed:
+                return self._denied(principal, permission, decision, protocol)
+            self.used.note(principal.arn, permission, decision)
+            return None
 
         return refusal
 
@@ -171,17 +179,18 @@ class Application:
         if call.service != "s3":
             parameters = parameters_of(call)
             own = self._own.get(f"{call.service}:{call.action}") or self._own.get(call.service)
-            if own is None:
-                return self._call_services(environ, call, protocol)
-            return _answered(own, call, parameters, protocol)
+            answered = _answered(own, call, parameters, protocol) if own else None
+            return answered or self._call_services(environ, call, protocol)
         bucket, key = bucket_and_key(call.path)
+        self._check_region(call, bucket)
         if call.method in ("GET", "HEAD"):
             response = self._objects.turn(bucket, key).read(lambda: self._call_services(environ, call, protocol))
             if key and response[0] == 404:
                 self._hide_missing_key(bucket, principal)
             return response
         query = parse_qs(call.query, keep_blank_values=True)
-        with self._objects.turn(bucket, key):
+        conditional = bool({"if-match", "if-none-match"} & call.headers.keys())
+        with self._objects.writing(bucket, key, conditional=conditional):
             if "uploadId" in query and not self._objects.upload_is_open(bucket, query["uploadId"][0]):
                 raise ServiceError("NoSuchUpload", _NO_SUCH_UPLOAD, 404)
             response = self._call_services(environ, call, protocol)
@@ -191,6 +200,19 @@ class Application:
                 elif "delete" in query:
                     self._objects.record_bucket(bucket)
         return response
+
+    def _check_region(self, call: ServiceCall, bucket: str) -> None:
+        """Refuse a request that was signed for another region than the bucket's (S3 API reference, "Error responses").
+
+        There is one endpoint here, so it is always the signature that is wrong and never the address (301).
+        """
+        region = self._objects.region_of(bucket)
+        if region is not None and call.region != region:
+            said = f"The authorization header is malformed; the region '{call.region}' is wrong; expecting '{region}'"
+            raise ServiceError(
+                "AuthorizationHeaderMalformed", said, 400,
+                elements={"Region": region}, headers=[("x-amz-bucket-region", region)],
+            )  # fmt: skip
 
     @staticmethod
     def _hide_missing_key(bucket: str, principal: Principal) -> None:
@@ -236,12 +258,14 @@ def _not_implemented(call: ServiceCall, protocol: str) -> ServiceError:
     return ServiceError(code, message, 501)
 
 
-def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any], protocol: str) -> Response:
-    """Let a service of the sandbox's own answer."""
+def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, Any], protocol: str) -> Response | None:
+    """Let a service of the sandbox's own answer; None when it has only looked, and moto shall."""
     try:
         result = service(call, parameters)
     except NotImplementedError as error:
         raise _not_implemented(call, protocol) from error
+    if result is None:
+        return None
     if protocol == "query":
         return render_result(call.action, result, f"https://{call.service}.amazonaws.com/doc/")
     body = json.dumps(result).encode()

@@ -14,6 +14,7 @@ from wsgiref.types import WSGIEnvironment
 
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
+from moto.iam import urls as iam_urls
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
@@ -23,7 +24,7 @@ from moto.ssm import urls as ssm_urls
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from runctl_jupyter.sandbox.connection import Connection
-from runctl_jupyter.sandbox.control import price_list
+from runctl_jupyter.sandbox.control import price_list, small_services
 from runctl_jupyter.sandbox.control.account import Account, AccountInventory
 from runctl_jupyter.sandbox.control.application import Application
 from runctl_jupyter.sandbox.control.capacity import Capacity
@@ -34,13 +35,20 @@ from runctl_jupyter.sandbox.control.ec2_response import SandboxEC2Response
 from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
 from runctl_jupyter.sandbox.control.faults import Faults
 from runctl_jupyter.sandbox.control.fleet import Fleet
+from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
+from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
 from runctl_jupyter.sandbox.control.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
+from runctl_jupyter.sandbox.control.scheduler import Scheduler
 from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
+from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.ssm_agents import Right, SsmAgents
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostFactory
 
 _HOST = "127.0.0.1"
@@ -74,8 +82,10 @@ class Sandbox:
         application: Application,
         fleet: Fleet,
         faults: Faults,
+        scheduler: Scheduler,
     ) -> None:
         self.connection = connection
+        self._scheduler = scheduler
         self._settings, self._server, self._application, self._fleet = settings, server, application, fleet
         self._faults = faults
         self._thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
@@ -91,6 +101,7 @@ class Sandbox:
     def close(self) -> None:
         """Stop answering and let no machine change any more."""
         self._faults.clear()
+        self._scheduler.close()
         self._server.shutdown()
         self._server.server_close()
         self._fleet.machines.close()
@@ -104,6 +115,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
 
     ec2_backends.backend = SandboxEC2Backend
     s3_backends.backend = SandboxS3Backend
+    iam_urls.url_paths["{0}/$"] = SandboxIamResponse.dispatch
     ec2_urls.url_paths["{0}/"] = SandboxEC2Response.dispatch
     ssm_urls.url_paths["{0}/$"] = SandboxSSMResponse.dispatch
     secretsmanager_urls.url_paths["{0}/$"] = SandboxSecretsManagerResponse.dispatch
@@ -118,21 +130,46 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     inventory = AccountInventory(account)
     SandboxEC2Backend.fleet, SandboxEC2Backend.capacity = fleet, Capacity(faults)
     SandboxEC2Backend.quotas = quotas = Quotas(faults, fleet.machines.counted)
+    SandboxEC2Backend.propagation = SandboxIamResponse.propagation = Propagation(settings.propagation_s)
     SandboxEC2Response.inventory = inventory
     SandboxSSMResponse.machines = fleet.machines
-    SandboxSSMResponse.commands = Commands(
-        settings, fleet.machines, lambda i: fleet.profile_of(i) is not None, faults.await_agent
-    )
+    agents = SsmAgents(settings, fleet.machines, lambda i: _right_of_agent(settings, account, fleet, i))
+    fleet.machines.on_up, fleet.machines.on_agent_restart = agents.started, agents.restarted
+    SandboxSSMResponse.commands = Commands(settings, fleet.machines, agents.online, faults.await_agent)
     fleet.lost_at_restart += objects.restore()
-    fleet.restore(ec2_backends[ACCOUNT_ID][REGION])
+    ec2 = ec2_backends[ACCOUNT_ID][REGION]
+    ec2.journal = LaunchJournal(store, ec2)
+    ec2.journal.restore()
+    spot_keeper = SpotKeeper()
+    fleet.reopened = spot_keeper.relaunch
+    fleet.restore(ec2)
+    spot_keeper.resume()
 
     token = secrets.token_urlsafe(24)
+    scheduler = Scheduler(
+        lambda role_arn: account.trusts(role_arn, "scheduler.amazonaws.com"),
+        lambda *what: _call_as_role(account, url, *what),
+    )
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, token)
+    used = UsedPermissions()
+    control = ControlApi(fleet, faults, account, spot_keeper, used, token)
     application = Application(
-        services, control, account, inventory, objects, faults, fleet.caller_of,
-        own={"pricing": price_list.answer, "servicequotas": quotas.answer},
-    )  # fmt: skip
+        services,
+        control,
+        account,
+        inventory,
+        objects,
+        faults,
+        fleet.caller_of,
+        own={
+            "pricing": price_list.answer,
+            "servicequotas": quotas.answer,
+            "scheduler": scheduler.answer,
+            "logs:PutLogEvents": small_services.check_log_events,
+            "ecr:GetAuthorizationToken": small_services.authorization_token,
+        },
+        used=used,
+    )
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(
         pid=os.getpid(),
@@ -156,7 +193,23 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
             "RUNCTL_BUCKET": BUCKET,
         },
     )
-    return Sandbox(settings, connection, server, application, fleet, faults)
+    return Sandbox(settings, connection, server, application, fleet, faults, scheduler)
+
+
+def _right_of_agent(settings: Settings, account: Account, fleet: Fleet, instance_id: str) -> Right:
+    profile = fleet.profile_of(instance_id)
+    may = account.may_register(profile, instance_id, settings.role_propagation_s) if profile else None
+    return Right.NO_PROFILE if may is None else Right.GRANTED if may else Right.DENIED
+
+
+def _call_as_role(account: Account, url: str, service: str, operation: str, parameters: Any, role_arn: str) -> None:
+    """Call a service of the sandbox over its own port, with the rights of a role and no more."""
+    import boto3
+    from botocore import xform_name
+
+    make: Any = boto3.client  # stubs know services by literal names only
+    client = make(service, endpoint_url=url, region_name=REGION, **account.session_of(role_arn, "scheduler"))
+    getattr(client, xform_name(operation))(**parameters)
 
 
 def _make_network() -> None:

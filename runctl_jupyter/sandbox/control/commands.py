@@ -1,8 +1,8 @@
 """Run Command: what SendCommand starts on machines and what can be read of it.
 
 Source for the semantics: the SSM agent's source (five workers per instance, execution timeout rule, cut output,
-SIGKILL to the process group) and the Systems Manager API reference. Not emulated: exit code 194 (reboot and run
-again), output to S3 or CloudWatch, limits on concurrency and errors across instances.
+SIGKILL to the process group, reboot and run again after exit code 194) and the Systems Manager API reference. Not
+emulated: output to S3 or CloudWatch, limits on concurrency and errors across instances.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ STDOUT_CHARACTERS, STDOUT_CUT = 24_000, "\n---Output truncated---"
 STDERR_CHARACTERS, STDERR_CUT = 8_000, "\n---Error truncated----"
 LISTED_CHARACTERS = 2_500
 KILLED = 137
+REBOOT, DONE = 194, 168
+"""Exit codes by which a script asks for a reboot and to be run again, or says that no further step is needed."""
+_BOOT_POLL_S = 0.05
 NOT_STARTED = -1
 FINAL = ("Success", "Failed", "TimedOut", "Cancelled")
 
@@ -137,6 +140,8 @@ class Commands:
 
     Parameters
     ----------
+    online
+        Whether the agent of a machine is registered and answers.
     await_agent
         Waits while a fault keeps the agent of an instance from its service; gives whether it waited.
     """
@@ -145,12 +150,12 @@ class Commands:
         self,
         settings: Settings,
         machines: Machines,
-        has_profile: Callable[[str], bool],
+        online: Callable[[Machine], bool],
         await_agent: Callable[[str], bool],
     ) -> None:
         self._settings = settings
         self._machines = machines
-        self._has_profile = has_profile
+        self._online = online
         self._await_agent = await_agent
         self._commands: dict[str, Command] = {}
         self._slots: dict[str, _Slots] = {}
@@ -159,8 +164,7 @@ class Commands:
     def reachable(self, instance_id: str) -> Machine | None:
         """Give the machine of an instance whose agent is registered and online; else None."""
         machine = self._machines.find(instance_id)
-        online = machine is not None and self._has_profile(instance_id) and self._machines.agent_online(machine)
-        return machine if online else None
+        return machine if machine is not None and self._online(machine) else None
 
     def send(self, request: CommandRequest, instance_ids: Sequence[str]) -> Command:
         """Queue a command on instances that are reachable."""
@@ -240,6 +244,13 @@ class Commands:
             if cancelled:
                 script.cancel()
             result = script.result()
+            while (result.end, result.exit_code) == (ScriptEnd.EXITED, REBOOT) and not invocation.cancelled:
+                if not self._reboot(machine, command.expires_at):
+                    return
+                script = machine.host.start_script(shell_script)
+                with self._lock:
+                    invocation.script = script
+                result = script.result()
         except (HostError, OSError) as error:
             if not machine.host.alive:
                 return
@@ -249,13 +260,23 @@ class Commands:
             return  # it ended with a machine that had not been able to say so
         self._finish(invocation, result)
 
+    def _reboot(self, machine: Machine, until: datetime) -> bool:
+        """Start a machine anew and wait until its agent is back; gives whether it came."""
+        before = machine.running_since
+        self._machines.reboot(machine)
+        while machine.running_since == before or not self._online(machine):
+            if machine.state != "running" or datetime.now(UTC) > until:
+                return False
+            time.sleep(_BOOT_POLL_S)
+        return True
+
     def _finish(self, invocation: Invocation, result: ScriptResult) -> None:
         if result.end is ScriptEnd.MACHINE_GONE:
             return  # nobody is left to report: InProgress stays, as on AWS
         words = {
             ScriptEnd.TIMED_OUT: ("TimedOut", "ExecutionTimedOut"),
             ScriptEnd.CANCELLED: ("Cancelled", "Cancelled"),
-        }.get(result.end, ("Success", "Success") if result.exit_code == 0 else ("Failed", "Failed"))
+        }.get(result.end, ("Success", "Success") if result.exit_code in (0, DONE) else ("Failed", "Failed"))
         with self._lock:
             invocation.script = None
             invocation.response_code = result.exit_code

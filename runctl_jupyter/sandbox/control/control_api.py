@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote
 from wsgiref.types import WSGIEnvironment
@@ -27,10 +26,13 @@ from runctl_jupyter.sandbox.control.faults import (
     Faults,
     InvalidFaultError,
 )
-from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
-from runctl_jupyter.sandbox.control.machines import POWER_LOSS, SPOT_TERMINATION, Machine
+from runctl_jupyter.sandbox.control.fleet import Fleet
+from runctl_jupyter.sandbox.control.machines import POWER_LOSS, Machine
 from runctl_jupyter.sandbox.control.protocol_errors import Response
 from runctl_jupyter.sandbox.control.quotas import known_quota
+from runctl_jupyter.sandbox.control.spot import spot_request
+from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostError
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,14 @@ class ControlError(Exception):
 class ControlApi:
     """Answers paths under ``/_sandbox/``; whoever calls must know the token of ``connection.json``."""
 
-    def __init__(self, fleet: Fleet, faults: Faults, account: Account, token: str) -> None:
+    def __init__(
+        self, fleet: Fleet, faults: Faults, account: Account, spot_keeper: SpotKeeper, used: UsedPermissions, token: str
+    ) -> None:
         self._fleet = fleet
+        self._spot_keeper = spot_keeper
         self._account = account
         self._faults = faults
+        self._used = used
         self._token = token
 
     def __call__(self, environ: WSGIEnvironment) -> Response:
@@ -77,6 +83,7 @@ class ControlApi:
             ("POST", "faults"): lambda: self._add_fault(body),
             ("GET", "faults"): lambda: {"faults": [fault.to_dict() for fault in self._faults.all()]},
             ("DELETE", "faults"): lambda: self._clear_faults(argument or None),
+            ("GET", "permissions"): lambda: {"used": self._used.of(parse_qs(query).get("arn", [""])[0])},
             ("POST", "users"): lambda: self._add_user(argument, body),
             ("POST", "power-off"): lambda: self._power_off(argument),
             ("POST", "kill-agent"): lambda: self._kill_agent(argument),
@@ -151,12 +158,16 @@ class ControlApi:
     def _power_off(self, reference: str) -> dict[str, Any]:
         """Let the power fail: every process ends at once, the disk stays, and EC2 says that it was its fault.
 
-        As at a restart of the sandbox, a Spot Instance is gone: it could not be started again.
+        As at a restart of the sandbox, an instance of a one-time Spot request is gone: it could not be started again.
         """
         machine = self._running(reference)
         request = spot_request(machine.instance)
         if request is None:
             self._fleet.machines.stop(machine, POWER_LOSS)
+        elif machine.stoppable:
+            request.set_status(spot.MARKED_FOR_STOP)
+            self._fleet.machines.stop(machine, POWER_LOSS)
+            self._spot_keeper.await_return(machine)
         else:
             request.set_status(spot.NO_CAPACITY)
             self._fleet.machines.terminate(machine, POWER_LOSS)
@@ -187,25 +198,14 @@ class ControlApi:
         return {"instance_id": machine.id}
 
     def _interrupt(self, instance_id: str, notice: str | None) -> dict[str, Any]:
-        """Reclaim a Spot Instance as EC2 does: notice in IMDS, request status at once, termination later."""
+        """Reclaim a Spot Instance as EC2 does."""
         machine = self._machine(instance_id)
         request = spot_request(machine.instance)
         if request is None or machine.state != "running":
             raise ControlError(409, f"{instance_id} is not a running Spot Instance")
-        instance_id = machine.id
         try:
             seconds = self._fleet.settings.spot_notice_s if notice is None else float(notice)
         except ValueError:
             raise ControlError(400, f"notice is a number of seconds, not {notice!r}") from None
-        at = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        machine.host.announce_spot_interruption("terminate", at)
-        request.set_status(spot.NO_CAPACITY)
-        self._fleet.save(instance_id)
-
-        def reclaim() -> None:
-            if machine.state == "running":
-                self._fleet.machines.terminate(machine, SPOT_TERMINATION)
-
-        self._fleet.machines.after(seconds, reclaim)
-        log.info("spot interruption of %s at %s", instance_id, at)
-        return {"instance_id": instance_id, "action": "terminate", "time": at}
+        action, at = self._spot_keeper.reclaim(machine, seconds)
+        return {"instance_id": machine.id, "action": action, "time": at}

@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping, get_prefix
 
 from runctl_jupyter.sandbox.control import spot
 from runctl_jupyter.sandbox.control.capacity import CODE as CAPACITY_CODE
 from runctl_jupyter.sandbox.control.capacity import Capacity
-from runctl_jupyter.sandbox.control.fleet import Fleet, spot_request
+from runctl_jupyter.sandbox.control.fleet import Fleet
 from runctl_jupyter.sandbox.control.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
-from runctl_jupyter.sandbox.control.machines import LIVE_STATES, Machine, user_initiated
+from runctl_jupyter.sandbox.control.machines import Machine, user_initiated
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.quotas import Quotas
 from runctl_jupyter.sandbox.control.regions import ENABLED
 from runctl_jupyter.sandbox.control.settings import REGION
+from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.volumes import VolumesBackend
+
+if TYPE_CHECKING:
+    from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _IMAGE_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -53,6 +58,15 @@ def _not_found(instance_ids: Sequence[str]) -> Exception:
     return found
 
 
+def _not_in_state(machine: Machine, action: str) -> Exception:
+    refused: Exception = refuse(
+        "IncorrectSpotRequestState",
+        f"You can't {action} the Spot Instance '{machine.id}' because the associated Spot Instance request is not in "
+        f"an appropriate state to support {action}.",
+    )
+    return refused
+
+
 def _pool(machine: Machine) -> tuple[str, str, str]:
     """Type, zone and market of an instance."""
     instance = machine.instance
@@ -66,11 +80,24 @@ class SandboxEC2Backend(VolumesBackend):
     fleet: ClassVar[Fleet]
     capacity: ClassVar[Capacity]
     quotas: ClassVar[Quotas]
+    propagation: ClassVar[Propagation]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.template_tokens: dict[str, tuple[str, str]] = {}
         """Client tokens of CreateLaunchTemplate: digest of the request and id of the template."""
+        self.journal: LaunchJournal | None = None
+        """Keeps templates and fleets on disk; those of other regions end with the sandbox."""
         super().__init__(region_name, account_id)
+
+    def keep_templates(self) -> None:
+        """Keep launch templates on disk, after a change."""
+        if self.journal is not None:
+            self.journal.save_templates()
+
+    def keep_fleets(self) -> None:
+        """Keep fleets on disk, after a change."""
+        if self.journal is not None:
+            self.journal.save_fleets()
 
     def _load_amis(self) -> None:
         if self.region_name == REGION:
@@ -123,6 +150,9 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be started.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "stopped" and request.state != "disabled":
+                raise _not_in_state(machine, "start")  # only EC2 starts what an interruption has stopped
         before = [(machine, machine.state) for machine in machines]
         pools = {machine.id: _pool(machine) for machine, state in before if state == "stopped"}
         for (kind, market), count in Counter((kind, market) for kind, _, market in pools.values()).items():
@@ -143,13 +173,16 @@ class SandboxEC2Backend(VolumesBackend):
                     "IncorrectInstanceState",
                     f"The instance '{machine.id}' is not in a state from which it can be stopped.",
                 )
-            if machine.instance.lifecycle == "spot":
+            if not machine.stoppable:
                 raise refuse(
                     "UnsupportedOperation",
                     f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
                     "Instance request. You can only stop Spot Instances associated with persistent Spot Instance "
                     "requests.",
                 )
+            request = spot_request(machine.instance)
+            if request is not None and machine.state == "running" and request.state != "active":
+                raise _not_in_state(machine, "stop")
         before = [(machine, machine.state) for machine in machines]
         for machine, state in before:
             if state == "running":
@@ -170,13 +203,13 @@ class SandboxEC2Backend(VolumesBackend):
         for machine, state in before:
             if state not in ("shutting-down", "terminated"):
                 request = spot_request(machine.instance)
-                if request is not None:
+                if request is not None and not request.persistent:
                     request.close(spot.BY_USER)
                 self.fleet.machines.terminate(machine, user_initiated())
         return before
 
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
-        """Cancel Spot requests; their running instances go on (EC2 API reference)."""
+        """Cancel Spot requests: their running instances go on, stopped ones are terminated (EC2 User Guide)."""
         unknown = [one for one in request_ids if one not in self.spot_instance_requests]
         if unknown:
             raise refuse(
@@ -184,10 +217,11 @@ class SandboxEC2Backend(VolumesBackend):
             )
         requests = [self.spot_instance_requests[one] for one in request_ids]
         for request in requests:
-            request.state = "cancelled"
             machine = self.fleet.machines.find(request.instance_id)
-            if machine is not None and machine.state in LIVE_STATES:
-                request.set_status(spot.CANCELED_RUNNING)
+            state = machine.state if machine is not None else "terminated"
+            request.cancel(running=state in ("pending", "running"))
+            if machine is not None and state in ("stopping", "stopped"):
+                self.fleet.machines.terminate(machine, user_initiated())
             self.fleet.save(request.instance_id)
         return requests
 
@@ -219,6 +253,8 @@ class SandboxEC2Backend(VolumesBackend):
         machine = self.fleet.machines.find(instance_id)
         if machine is not None and key in ("instance_type", "user_data") and machine.state != "stopped":
             raise refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state.")
+        if machine is not None and machine.market == "spot" and key in ("instance_type", "disable_api_termination"):
+            raise refuse("UnsupportedOperation", f"The {key} of the Spot Instance '{instance_id}' cannot be changed.")
         changed = super().modify_instance_attribute(instance_id, key, value)
         self.fleet.save(instance_id)
         return changed

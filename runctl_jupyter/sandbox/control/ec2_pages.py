@@ -15,14 +15,6 @@ _LEAST, _MOST = 5, 1000
 class PagedLists(EC2Response):  # type: ignore[misc]
     """Describes that answer MaxResults and NextToken."""
 
-    def describe_volumes(self) -> ActionResult:
-        """DescribeVolumes."""
-        return self._page("Volumes", super().describe_volumes())
-
-    def describe_snapshots(self) -> ActionResult:
-        """DescribeSnapshots."""
-        return self._page("Snapshots", super().describe_snapshots())
-
     def describe_images(self) -> ActionResult:
         """DescribeImages."""
         return self._page("Images", super().describe_images())

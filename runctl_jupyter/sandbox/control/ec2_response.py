@@ -10,27 +10,39 @@ from moto.core.types import Base64EncodedString
 
 from runctl_jupyter.sandbox.control.ec2_pages import PagedLists
 from runctl_jupyter.sandbox.control.fleets import FleetActions
+from runctl_jupyter.sandbox.control.instance_lists import InstanceLists
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import LaunchTemplateActions
 from runctl_jupyter.sandbox.control.launching import LaunchActions
 from runctl_jupyter.sandbox.control.machines import STATE_CODES, Machine
+from runctl_jupyter.sandbox.control.reservations import ReservationActions
+from runctl_jupyter.sandbox.control.spot_actions import SpotActions
+from runctl_jupyter.sandbox.control.tag_actions import TagActions
 from runctl_jupyter.sandbox.control.volume_actions import VolumeActions
 
+_TERMINATED_AT_ONCE = 1000
+"""Instances in one request (EC2 API reference, TerminateInstances)."""
 
-class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, FleetActions, PagedLists):
+
+class SandboxEC2Response(
+    VolumeActions,
+    LaunchActions,
+    LaunchTemplateActions,
+    FleetActions,
+    SpotActions,
+    ReservationActions,
+    TagActions,
+    InstanceLists,
+    PagedLists,
+):
     """Actions whose moto version does not do what EC2 does."""
-
-    def describe_instances(self) -> ActionResult:
-        """DescribeInstances, with EC2's range of MaxResults."""
-        most = self._get_param("MaxResults")
-        if most is not None and not 5 <= int(most) <= 1000:
-            raise invalid_value(f"Value ( {most} ) for parameter maxResults is invalid. Expecting a value in 5-1000.")
-        return super().describe_instances()
 
     def start_instances(self) -> ActionResult:
         """StartInstances."""
         self.error_on_dryrun()
-        return self._changes("StartingInstances", self.ec2_backend.start_machines(self._get_param("InstanceIds", [])))
+        with self.ec2_backend.fleet.launch_lock:  # capacity and quota are looked at, then taken
+            changes = self.ec2_backend.start_machines(self._get_param("InstanceIds", []))
+        return self._changes("StartingInstances", changes)
 
     def stop_instances(self) -> ActionResult:
         """StopInstances."""
@@ -39,8 +51,11 @@ class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, Fl
 
     def terminate_instances(self) -> ActionResult:
         """TerminateInstances."""
+        ids = self._get_param("InstanceIds", [])
+        if len(ids) > _TERMINATED_AT_ONCE:
+            raise invalid_value(f"The number of instance IDs must not exceed {_TERMINATED_AT_ONCE}.")
         self.error_on_dryrun()
-        changes = self.ec2_backend.terminate_machines(self._get_param("InstanceIds", []))
+        changes = self.ec2_backend.terminate_machines(ids)
         return self._changes("TerminatingInstances", changes)
 
     def reboot_instances(self) -> ActionResult:
@@ -71,11 +86,3 @@ class SandboxEC2Response(VolumeActions, LaunchActions, LaunchTemplateActions, Fl
             "Timestamp": datetime.now(UTC),
             "Output": Base64EncodedString.from_raw_string(output),
         })  # fmt: skip
-
-    def request_spot_instances(self) -> ActionResult:
-        """Launch by RequestSpotInstances, which would make instances without machines."""
-        raise NotImplementedError("RequestSpotInstances")
-
-    def request_spot_fleet(self) -> ActionResult:
-        """Launch by RequestSpotFleet, which would make instances without machines."""
-        raise NotImplementedError("RequestSpotFleet")

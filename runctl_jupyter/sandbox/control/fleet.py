@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from runctl_jupyter.sandbox.control.machines import (
     set_reason,
 )
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION, Settings
+from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms, add_spot_request, spot_request
 from runctl_jupyter.sandbox.control.store import StateStore
 from runctl_jupyter.sandbox.hosts.base import HostFactory, HostServices, HostSpec, RoleCredentials
 
@@ -46,6 +47,16 @@ class Launch:
     devices: list[dict[str, Any]]
     user_data: str | None
     spot_price: str | None = None
+    """Written by earlier versions; `spot_terms` says it now."""
+    spot_terms: dict[str, Any] | None = None
+    """Fields of `SpotTerms`; None for on-demand."""
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By resource type; those of volumes stand in `arguments`."""
+
+    @property
+    def terms(self) -> SpotTerms | None:
+        """What the Spot request asks for."""
+        return None if self.spot_terms is None else SpotTerms(**self.spot_terms)
 
 
 class Fleet:
@@ -69,7 +80,9 @@ class Fleet:
         self.settings = settings
         self.launch_lock = threading.Lock()
         self.lost_at_restart: list[str] = []
-        self.machines = Machines(settings, self._save, self._end)
+        self.reopened: Callable[[SpotRequest, Launch], None] | None = None
+        """Called when a Spot request wants another instance."""
+        self.machines = Machines(settings, self._changed, self._end)
         self._factory = factory
         self._store = store
         self._account = account
@@ -96,6 +109,10 @@ class Fleet:
             for machine in self.machines.all()
             if (launch := self._launches[machine.id]).client_token == client_token
         ]
+
+    def launch_of(self, instance_id: str) -> Launch | None:
+        """Give what made an instance."""
+        return self._launches.get(instance_id)
 
     def profile_of(self, instance_id: str) -> str | None:
         """ARN of the instance's profile."""
@@ -146,7 +163,7 @@ class Fleet:
             machine = self._restored(backend, instance_id, record)
             before = machine.state
             # As when a host fails: an on-demand instance is stopped and keeps its disk, a Spot Instance is gone.
-            ends = machine.instance.lifecycle == "spot"
+            ends = not machine.stoppable
             if before in {"terminated", "stopped"}:
                 self.machines.add(machine)
             elif before == "shutting-down" or ends:
@@ -157,6 +174,8 @@ class Fleet:
                 self.lost_at_restart.append(f"processes of instance {instance_id}: it was {before} and is stopped now")
                 instance = machine.instance
                 instance._state.name, instance._state.code = "stopped", STATE_CODES["stopped"]  # noqa: SLF001
+                if (request := spot_request(instance)) is not None and request.state == "active":
+                    request.set_status(spot.MARKED_FOR_STOP)
                 set_reason(instance, _reason_of(record) if before == "stopping" else SANDBOX_RESTART)
                 self.machines.add(machine)
 
@@ -168,6 +187,7 @@ class Fleet:
             credentials=lambda: self._role_credentials(spec.instance_id),
             on_guest_shutdown=self.machines.guest_shutdown,
             on_guest_reboot=self.machines.guest_reboot,
+            on_agent_restart=self.machines.agent_restarted,
             unplugged=lambda: self._unplugged(spec.instance_id),
         )
         return self._factory.create(spec, services)
@@ -190,6 +210,14 @@ class Fleet:
         request = spot_request(machine.instance)
         if request is not None:
             request.close(spot.NO_CAPACITY if by_aws else spot.BY_USER)
+            if request.state == "open" and self.reopened is not None:
+                self.reopened(request, self._launches[machine.id])
+
+    def _changed(self, machine: Machine) -> None:
+        request = spot_request(machine.instance)
+        if request is not None and request.instance_id == machine.id:
+            request.follow(machine.state)
+        self._save(machine)
 
     def _save(self, machine: Machine) -> None:
         instance, launch = machine.instance, self._launches[machine.id]
@@ -208,8 +236,7 @@ class Fleet:
             },
             "shutdown_behavior": instance.instance_initiated_shutdown_behavior,
             "instance_type": instance.instance_type,
-            "spot": {"id": request.id, "state": request.state, "tags": _tags(request),
-                     "status": [request.status["Code"], request.status["Message"]]} if request else None,
+            "spot": request.record() if request else None,
         })  # fmt: skip
 
     def _restored(self, backend: Any, instance_id: str, record: Mapping[str, Any]) -> Machine:
@@ -239,9 +266,8 @@ class Fleet:
         elif launch.profile_arn:
             backend.associate_iam_instance_profile(instance_id, iam_instance_profile_arn=launch.profile_arn)
         if record["spot"]:
-            request = add_spot_request(
-                backend, instance, record["spot"]["id"], launch.spot_price, record["spot"]["tags"]
-            )
+            terms = SpotTerms(**record["spot"].get("terms", {"price": launch.spot_price}))
+            request = add_spot_request(backend, instance, record["spot"]["id"], terms, record["spot"]["tags"])
             request.state = record["spot"]["state"]
             request.set_status(tuple(record["spot"]["status"]))
         self._launches[instance_id] = launch
@@ -280,22 +306,8 @@ def _dress(instance: Any, private_ip: str, launch: Launch) -> None:
     for device, block in instance.get_block_device_mapping:
         volume = instance.ec2_backend.get_volume(block.volume_id)
         volume.iops = performance[device].get("Iops") or volume.iops
+        volume.initialization_rate = performance[device].get("VolumeInitializationRate")
         volume.throughput = performance[device].get("Throughput") or (125 if volume.volume_type == "gp3" else None)
-
-
-def spot_request(instance: Any) -> Any:
-    """Give the Spot request of an instance, or None."""
-    request_id = getattr(instance, "spot_instance_request_id", None)
-    return instance.ec2_backend.spot_instance_requests.get(request_id) if request_id else None
-
-
-def add_spot_request(backend: Any, instance: Any, request_id: str, price: str | None, tags: Mapping[str, str]) -> Any:
-    """Record the Spot request that made an instance."""
-    instance.lifecycle = "spot"
-    instance.spot_instance_request_id = request_id
-    request = backend.spot_instance_requests[request_id] = spot.SpotRequest(backend, request_id, instance, price)
-    request.add_tags(dict(tags))
-    return request
 
 
 def _spec(instance: Any, launch: Launch) -> HostSpec:

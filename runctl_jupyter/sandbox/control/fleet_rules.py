@@ -20,6 +20,7 @@ _NOT_HERE = "is not supported by the sandbox."
 
 def check_fleet(request: Request) -> None:
     """Refuse a request for a fleet that EC2, or the sandbox, cannot make."""
+    rules.check_client_token(request)
     kind = request.get("Type", "maintain")
     if kind != "instant":
         raise refuse("UnsupportedOperation", f"A fleet of type {kind} {_NOT_HERE} Ask for type instant.")

@@ -166,6 +166,7 @@ class FleetActions(EC2BaseResponse):  # type: ignore[misc]
                 for market, target in targets_of(request).items():
                     if target:
                         self._fill(fleet, market, target, templates)
+                backend.keep_fleets()
         return ActionResult(fleet.answer())
 
     def _fill(self, fleet: InstantFleet, market: str, target: int, templates: Sequence[tuple[Any, Any]]) -> None:
@@ -237,6 +238,7 @@ class FleetActions(EC2BaseResponse):  # type: ignore[misc]
             alive = [one for one in fleet.instance_ids if machines.find(one) is not None]
             self.ec2_backend.terminate_machines(alive)
             ended.append({"FleetId": fleet_id, "CurrentFleetState": fleet.state, "PreviousFleetState": before})
+        self.ec2_backend.keep_fleets()
         return ActionResult({"SuccessfulFleetDeletions": ended, "UnsuccessfulFleetDeletions": kept})
 
     def _known(self, fleet_id: Any) -> InstantFleet:

@@ -19,6 +19,7 @@ from moto.ec2.exceptions import EC2ClientError
 Request = Mapping[str, Any]
 
 USER_DATA_BYTES = 16 * 1024
+CLIENT_TOKEN_LENGTH = 64
 TAGS_PER_RESOURCE = 50
 LEAST_SPOT_PRICE = 0.001
 """Dollars per hour (EC2 API reference, SpotMarketOptions)."""
@@ -49,6 +50,16 @@ def request_digest(request: Request) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def check_client_token(request: Request) -> None:
+    """Refuse a token that is longer than 64 characters, or has others than ASCII (EC2 API reference)."""
+    token = str(request.get("ClientToken") or "")
+    if len(token) > CLIENT_TOKEN_LENGTH or not token.isascii():
+        raise invalid_value(
+            f"Value ({token}) for parameter clientToken is invalid. It must be at most {CLIENT_TOKEN_LENGTH} ASCII "
+            "characters."
+        )
+
+
 def check_counts(request: Request) -> None:
     """Refuse impossible counts."""
     least, most = int(request["MinCount"]), int(request["MaxCount"])
@@ -72,6 +83,13 @@ def check_combinations(request: Request) -> None:
                     "InvalidParameterCombination",
                     f"Network interfaces and {text} may not be specified on the same request",
                 )
+        interfaces = request["NetworkInterfaces"]
+        if len(interfaces) > 1 and any(one.get("AssociatePublicIpAddress") for one in interfaces):
+            raise refuse(
+                "InvalidParameterCombination",
+                "The associatePublicIPAddress parameter cannot be specified when launching with multiple network "
+                "interfaces.",
+            )
     profile = request.get("IamInstanceProfile") or {}
     if "Name" in profile and "Arn" in profile:
         raise refuse(
@@ -128,18 +146,24 @@ def check_tags(request: Request, *, spot: bool, kinds: Sequence[str] = TAG_RESOU
         if kind == "spot-instances-request" and not spot:
             raise invalid_value("'spot-instances-request' is not a valid taggable resource type for this operation.")
         seen.add(kind)
-        _check_tag_list(specification.get("Tags") or [])
+        check_tag_list(specification.get("Tags") or [])
 
 
-def _check_tag_list(tags: Sequence[Mapping[str, str]]) -> None:
+def check_tag_key(key: str) -> None:
+    """Refuse keys that are AWS's own or too long."""
+    if key.lower().startswith("aws:"):
+        raise invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
+    if not 1 <= len(key) <= 128:
+        raise invalid_value(f"Tag key exceeds the maximum length of 128 characters: '{key[:32]}...'")
+
+
+def check_tag_list(tags: Sequence[Mapping[str, str]]) -> None:
+    """Refuse tags that no resource can have."""
     keys = [str(tag.get("Key", "")) for tag in tags]
     if not keys:
         raise invalid_value("Tag specification must have at least one tag")
     for key in keys:
-        if key.lower().startswith("aws:"):
-            raise invalid_value("Tag keys starting with 'aws:' are reserved for internal use")
-        if not 1 <= len(key) <= 128:
-            raise invalid_value(f"Tag key exceeds the maximum length of 128 characters: '{key[:32]}...'")
+        check_tag_key(key)
         if keys.count(key) > 1:
             raise invalid_value(f"Duplicate tag key '{key}' specified.")
     for tag in tags:
@@ -169,15 +193,19 @@ def check_spot(request: Request) -> Mapping[str, Any] | None:
             "InvalidParameterCombination",
             "Instance interruption behavior 'terminate' is not supported for persistent Spot requests by RunInstances",
         )
-    if kind == "persistent":
-        raise refuse("Unsupported", "Persistent Spot requests are not supported by the sandbox.")
-    if behaviour in ("stop", "hibernate"):
+    if behaviour == "hibernate":
+        raise refuse("UnsupportedOperation", "Hibernation is not supported by the sandbox.")
+    if kind != "persistent" and behaviour == "stop":
         raise refuse(
             "InvalidParameterCombination",
             f"Instance interruption behavior '{behaviour}' is not supported for one-time Spot requests",
         )
+    if options.get("BlockDurationMinutes") is not None:
+        raise refuse("UnsupportedOperation", "Spot Instances with a defined duration are no longer available.")
+    if request.get("DisableApiTermination") is True:
+        raise refuse("UnsupportedOperation", "Termination protection is not supported for Spot Instances.")
     check_max_price(options.get("MaxPrice"))
-    if options.get("ValidUntil") is not None:
+    if options.get("ValidUntil") is not None and kind != "persistent":
         raise refuse("InvalidParameterCombination", "ValidUntil is supported only for persistent Spot requests")
     return options
 
@@ -187,6 +215,7 @@ _VOLUME_GIB = {"gp3": (1, 65_536), "gp2": (1, 16_384), "io1": (4, 16_384), "io2"
                "sc1": (125, 16_384), "standard": (1, 1_024)}  # fmt: skip
 _VOLUME_IOPS = {"gp3": (3_000, 80_000), "io1": (100, 64_000), "io2": (100, 256_000)}
 _GP3_THROUGHPUT_MIB = (125, 2_000)
+_INITIALIZATION_MIB = (100, 300)
 
 
 def block_devices(request: Request, image: Any) -> list[dict[str, Any]]:
@@ -228,15 +257,33 @@ def check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
         raise invalid_value(f"Volume of {size}GiB is invalid for {kind}; valid sizes are {low}-{high} GiB.")
     iops, throughput = ebs.get("Iops"), ebs.get("Throughput")
     if iops is not None:
-        if kind not in _VOLUME_IOPS:
-            raise refuse("InvalidParameterCombination", f"The parameter iops is not supported for {kind} volumes.")
-        low, high = _VOLUME_IOPS[kind]
-        if not low <= iops <= high:
-            raise invalid_value(f"Volume iops of {iops} is invalid; valid values are {low}-{high} for {kind}.")
-        if kind == "gp3" and iops > max(3_000, 500 * size):
-            raise invalid_value(f"Iops to volume size ratio of {iops / size:.0f} is too high; maximum is 500.")
+        _check_iops(kind, iops, size)
+    elif kind in ("io1", "io2"):
+        raise refuse("MissingParameter", f"The parameter iops must be specified for {kind} volumes.")
     if throughput is not None:
         _check_throughput(kind, throughput, iops)
+    check_initialization_rate(ebs.get("VolumeInitializationRate"), from_snapshot=bool(ebs.get("SnapshotId")))
+
+
+def check_initialization_rate(rate: int | None, *, from_snapshot: bool) -> None:
+    """Refuse a rate at which EBS cannot fill a volume from its snapshot."""
+    if rate is None:
+        return
+    if not from_snapshot:
+        raise refuse("InvalidParameterCombination", "VolumeInitializationRate needs a snapshot")
+    low, high = _INITIALIZATION_MIB
+    if not low <= int(rate) <= high:
+        raise invalid_value(f"Value ({rate}) for parameter volumeInitializationRate is invalid: {low} to {high} MiB/s.")
+
+
+def _check_iops(kind: str, iops: int, size: int) -> None:
+    if kind not in _VOLUME_IOPS:
+        raise refuse("InvalidParameterCombination", f"The parameter iops is not supported for {kind} volumes.")
+    low, high = _VOLUME_IOPS[kind]
+    if not low <= iops <= high:
+        raise invalid_value(f"Volume iops of {iops} is invalid; valid values are {low}-{high} for {kind}.")
+    if kind == "gp3" and iops > max(3_000, 500 * size):
+        raise invalid_value(f"Iops to volume size ratio of {iops / size:.0f} is too high; maximum is 500.")
 
 
 def _check_throughput(kind: str, throughput: int, iops: int | None) -> None:

@@ -90,6 +90,7 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
             template = backend.create_launch_template(name, request.get("VersionDescription"), data, tags)
             if token:
                 backend.template_tokens[token] = (digest, template.id)
+            backend.keep_templates()
         return ActionResult({"LaunchTemplate": self._shown(template)})
 
     def create_launch_template_version(self) -> ActionResult:
@@ -97,7 +98,15 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
         if self.params.get("SourceVersion"):
             raise NotImplementedError("CreateLaunchTemplateVersion with a source version")
         _check_data(self.params.get("LaunchTemplateData") or {})
-        return super().create_launch_template_version()
+        made = super().create_launch_template_version()
+        self.ec2_backend.keep_templates()
+        return made
+
+    def modify_launch_template(self) -> ActionResult:
+        """ModifyLaunchTemplate: another version becomes the default."""
+        changed = super().modify_launch_template()
+        self.ec2_backend.keep_templates()
+        return changed
 
     def delete_launch_template(self) -> ActionResult:
         """DeleteLaunchTemplate; instances of it live on."""
@@ -105,6 +114,7 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
         self.error_on_dryrun()
         shown = self._shown(template)
         self.ec2_backend.delete_launch_template(template.name, template.id)
+        self.ec2_backend.keep_templates()
         return ActionResult({"LaunchTemplate": shown})
 
     def describe_launch_templates(self) -> ActionResult:

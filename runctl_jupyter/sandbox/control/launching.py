@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -21,11 +21,14 @@ from runctl_jupyter.sandbox.control.account import AccountInventory
 from runctl_jupyter.sandbox.control.acting import demand
 from runctl_jupyter.sandbox.control.capacity import no_capacity
 from runctl_jupyter.sandbox.control.ec2_permissions import launch_permissions, wish_of_request
-from runctl_jupyter.sandbox.control.fleet import Launch, add_spot_request
+from runctl_jupyter.sandbox.control.fleet import Launch
 from runctl_jupyter.sandbox.control.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.launch_templates import find_template, merge_template, template_tags
+from runctl_jupyter.sandbox.control.propagation import Propagation
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, REGION
+from runctl_jupyter.sandbox.control.spot import SpotRequest, SpotTerms, add_spot_request, serve_spot_request
 from runctl_jupyter.sandbox.control.spot_prices import spot_price
+from runctl_jupyter.sandbox.control.spot_role import require_spot_role
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class LaunchActions(EC2BaseResponse):  # type: ignore[misc]
     def run_instances(self) -> ActionResult:
         """RunInstances: validated, idempotent by ClientToken, real machines."""
         require_machines_here(self.ec2_backend)
+        rules.check_client_token(self.params)
         request = copy.deepcopy(dict(self.params))
         origin = Origin(rules.request_digest(request), request.get("ClientToken"))
         if named := request.get("LaunchTemplate"):
@@ -114,6 +118,8 @@ def launch(backend: Any, request: dict[str, Any], origin: Origin) -> Any:
     """
     rules.check_counts(request)
     checked = check(backend, request)
+    if checked.spot is not None:
+        require_spot_role()
     zones = _zones(backend, checked)
     count = _count_within_limit(backend, checked)
     return _make(backend, checked, origin, _place(backend, checked, zones), count)
@@ -134,7 +140,7 @@ def check(backend: Any, request: dict[str, Any]) -> Checked:
         request=request,
         image=image,
         devices=rules.block_devices(request, image),
-        profile_arn=_profile_arn(request),
+        profile_arn=_profile_arn(request, backend.propagation),
         spot=spot,
         user_data=request["UserData"] if user_data is not None else None,
         tags=rules.tags_of(request),
@@ -180,19 +186,19 @@ def _zones(backend: Any, checked: Checked) -> Sequence[str]:
 def _place(backend: Any, checked: Checked, zones: Sequence[str]) -> str:
     """Subnet of the launch, in the first of `zones` that has room for it at the price."""
     asked = _asked_subnet(checked.request)
-    for zone in _within_price(checked, zones):
+    most = (checked.spot or {}).get("MaxPrice")
+    for zone in within_price(checked.instance_type, zones, most):
         if not backend.capacity.refuses(checked.instance_type, zone, checked.market):
             return str(asked or backend.get_default_subnets()[zone].id)
     named = zone_of(backend, checked.request)
     raise no_capacity(checked.instance_type, checked.market, named, offered_zones(checked.instance_type))
 
 
-def _within_price(checked: Checked, zones: Sequence[str]) -> Sequence[str]:
+def within_price(instance_type: str, zones: Sequence[str], most: str | None) -> Sequence[str]:
     """Give the zones whose Spot price is no higher than the request says."""
-    most = (checked.spot or {}).get("MaxPrice")
     if most is None:
         return zones
-    prices = {zone: spot_price(checked.instance_type, zone) for zone in zones}
+    prices = {zone: spot_price(instance_type, zone) for zone in zones}
     lowest = min(prices.values())
     if float(most) < lowest:
         raise refuse(
@@ -255,34 +261,52 @@ def _make(backend: Any, checked: Checked, origin: Origin, subnet_id: str, count:
         profile_arn=checked.profile_arn,
         devices=checked.devices,
         user_data=checked.user_data,
-        spot_price=(checked.spot or {}).get("MaxPrice"),
+        spot_terms=None if checked.spot is None else asdict(SpotTerms.of(checked.spot)),
+        tags={**tags, "instance": {**tags.get("instance", {}), **origin.tags}},
     )
     reservation, machines = None, []
     for index in range(count):
-        made = EC2Backend.run_instances(backend, **copy.deepcopy(arguments))
-        instance = made.instances[0]
+        instance = build(backend, launched)
         instance.ami_launch_index = index
+        made = backend.reservations[instance.reservation_id]
         if reservation is None:
             reservation = made
         else:
             del backend.reservations[made.id]
             reservation.instances.append(instance)
         instance.reservation_id = reservation.id
-        instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
-        instance.add_tags({**tags.get("instance", {}), **origin.tags})
-        for interface in instance.nics.values():
-            interface.add_tags(dict(tags.get("network-interface", {})))
-        if checked.spot is not None:
-            request_id = f"sir-{secrets.token_hex(4)}"
-            request_tags = tags.get("spot-instances-request", {})
-            add_spot_request(backend, instance, request_id, launched.spot_price, request_tags)
-        if checked.profile_arn:
-            backend.associate_iam_instance_profile(instance.id, iam_instance_profile_arn=checked.profile_arn)
         machines.append(fleet.create(instance, launched))
     for machine in machines:
         zone = machine.instance.placement.zone
         fleet.machines.boot(machine, backend.capacity.fate(checked.instance_type, zone, checked.market))
     return reservation
+
+
+def build(backend: Any, launched: Launch, request: SpotRequest | None = None) -> Any:
+    """Let moto make an instance, with the tags and the Spot request that moto leaves out.
+
+    Parameters
+    ----------
+    request
+        The Spot request that it serves, if there is one already.
+    """
+    reservation = EC2Backend.run_instances(backend, **copy.deepcopy(launched.arguments))
+    instance, tags = reservation.instances[0], launched.tags
+    instance.reservation_id = reservation.id
+    instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
+    instance.add_tags(dict(tags.get("instance", {})))
+    for interface in instance.nics.values():
+        if not launched.arguments["nics"]:
+            interface.delete_on_termination = True  # what EC2 makes for a launch ends with the instance
+        interface.add_tags(dict(tags.get("network-interface", {})))
+    if request is not None:
+        serve_spot_request(instance, request)
+    elif launched.terms is not None:
+        request_id, request_tags = f"sir-{secrets.token_hex(4)}", tags.get("spot-instances-request", {})
+        add_spot_request(backend, instance, request_id, launched.terms, request_tags)
+    if launched.profile_arn:
+        backend.associate_iam_instance_profile(instance.id, iam_instance_profile_arn=launched.profile_arn)
+    return instance
 
 
 def _check_type(name: str, image: Any) -> None:
@@ -298,7 +322,7 @@ def _check_type(name: str, image: Any) -> None:
         )
 
 
-def _profile_arn(request: Mapping[str, Any]) -> str | None:
+def _profile_arn(request: Mapping[str, Any], propagation: Propagation) -> str | None:
     """ARN of the instance profile asked for; refuses one that EC2 cannot use."""
     asked = request.get("IamInstanceProfile") or {}
     if not asked:
@@ -306,11 +330,13 @@ def _profile_arn(request: Mapping[str, Any]) -> str | None:
     kind = "name" if "Name" in asked else "arn"
     value = str(asked.get("Name") or asked.get("Arn"))
     complaint = f"Value ({value}) for parameter iamInstanceProfile.{kind} is invalid. "
+    unknown = invalid_value(f"{complaint}Invalid IAM Instance Profile {'name' if kind == 'name' else 'ARN'}")
     try:
         profile = iam_backends[ACCOUNT_ID]["aws"].get_instance_profile(value.rpartition("/")[2])
     except NotFoundException as error:
-        words = "Name" if kind == "name" else "ARN"
-        raise invalid_value(f"{complaint}Invalid IAM Instance Profile {words}") from error
+        raise unknown from error
+    if not propagation.arrived(profile.name):
+        raise unknown
     if not profile.roles:
         raise invalid_value(f'{complaint}IAM Instance Profile "{profile.arn}" has no associated IAM Roles')
     return str(profile.arn)

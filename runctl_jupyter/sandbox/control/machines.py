@@ -46,6 +46,7 @@ GUEST_SHUTDOWN = Reason("Client.InstanceInitiatedShutdown", "Instance initiated 
 SPOT_TERMINATION = Reason(
     "Server.SpotInstanceTermination", "Spot instance termination", "Server.SpotInstanceTermination"
 )
+SPOT_STOP = Reason("Server.SpotInstanceShutdown", "Spot instance shutdown", "Server.SpotInstanceShutdown")
 NO_CAPACITY_AT_LAUNCH = Reason(
     "Server.InsufficientInstanceCapacity",
     "Insufficient capacity to launch instance",
@@ -92,6 +93,11 @@ class Machine:
         """``spot`` or ``on-demand``."""
         return str(self.instance.lifecycle or "on-demand")
 
+    @property
+    def stoppable(self) -> bool:
+        """Whether it can be stopped: instances of one-time Spot requests cannot."""
+        return not self.instance.lifecycle or self.instance.spot_type == "persistent"
+
 
 class Machines:
     """All machines of the sandbox.
@@ -114,6 +120,10 @@ class Machines:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
+        self.on_up: Callable[[Machine], None] = lambda _: None
+        """Called when a machine has booted and runs, also after a reboot."""
+        self.on_agent_restart: Callable[[str], None] = lambda _: None
+        """Called with the id of a machine whose SSM agent was started anew from inside."""
 
     def add(self, machine: Machine) -> None:
         """Take a machine in, in whatever state it is."""
@@ -149,16 +159,6 @@ class Machines:
         """Whether other calls know a fresh id already (EC2 API reference, "Eventual consistency")."""
         machine = self.find(instance_id)
         return machine is None or time.monotonic() - machine.created_at >= self._settings.visible_s
-
-    def agent_online(self, machine: Machine) -> bool:
-        """Whether the SSM agent of the machine has registered and answers."""
-        since = machine.running_since
-        return (
-            machine.state == "running"
-            and since is not None
-            and time.monotonic() - since >= self._settings.agent_online_s
-            and machine.host.alive
-        )
 
     def forget_ended(self) -> list[str]:
         """Drop machines that ended long ago and give their ids."""
@@ -197,7 +197,7 @@ class Machines:
             if machine.state != "running":
                 return
             # A one-time Spot Instance cannot be stopped, so its shutdown ends it.
-            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or machine.instance.lifecycle
+            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or not machine.stoppable
             (self.terminate if ends else self.stop)(machine, GUEST_SHUTDOWN)
 
     def guest_reboot(self, instance_id: str) -> None:
@@ -205,6 +205,10 @@ class Machines:
         machine = self.find(instance_id)
         if machine is not None and machine.state == "running":
             self.reboot(machine)
+
+    def agent_restarted(self, instance_id: str) -> None:
+        """Pass on that a machine's agent was started anew."""
+        self.on_agent_restart(instance_id)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something later, unless the sandbox ends before."""
@@ -254,6 +258,7 @@ class Machines:
             if machine.state == "pending":
                 machine.running_since = time.monotonic()
                 self._set_state(machine, "running", Reason())
+        self.on_up(machine)
         if not machine.host.alive:  # powered itself off before EC2 said "running"
             self.guest_shutdown(machine.id)
 
@@ -290,6 +295,7 @@ class Machines:
             machine.host.power_off()
             machine.host.boot()
             machine.running_since = time.monotonic()
+            self.on_up(machine)
 
     def _end(self, machine: Machine, reason: Reason | None) -> None:
         with self._lock:

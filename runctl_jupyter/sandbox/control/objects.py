@@ -8,17 +8,21 @@ Writers of one key take turns, so that of two conditional writes one wins.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from moto.s3.models import FakeKey, s3_backends
 
+from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION
 from runctl_jupyter.sandbox.control.store import StateStore
 
 _STRIPES = 64
+_CONFLICT = "The conditional request cannot succeed due to a conflicting operation against this resource."
 T = TypeVar("T")
 _PLAIN_ATTRIBUTES = (
     "checksum_algorithm", "checksum_value", "checksum_type", "checksum_parts", "encryption", "kms_key_id",
@@ -88,6 +92,8 @@ class ObjectJournal:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._turns = [Turn() for _ in range(_STRIPES)]
+        self._writers: Counter[tuple[str, str]] = Counter()
+        self._counting = threading.Lock()
 
     @property
     def _backend(self) -> Any:
@@ -96,6 +102,35 @@ class ObjectJournal:
     def turn(self, bucket: str, key: str) -> Turn:
         """Give the turn of the writers of a key."""
         return self._turns[hash((bucket, key)) % _STRIPES]
+
+    @contextmanager
+    def writing(self, bucket: str, key: str, *, conditional: bool) -> Iterator[None]:
+        """Write a key, in turn.
+
+        Raises
+        ------
+        ServiceError
+            ``ConditionalRequestConflict``: a write with a condition while another write of the same key is under way
+            (S3 User Guide, "Conditional requests").
+        """
+        place = (bucket, key)
+        with self._counting:
+            if conditional and self._writers[place]:
+                raise ServiceError("ConditionalRequestConflict", _CONFLICT, 409)
+            self._writers[place] += 1
+        try:
+            with self.turn(bucket, key):
+                yield
+        finally:
+            with self._counting:
+                self._writers[place] -= 1
+                if not self._writers[place]:
+                    del self._writers[place]
+
+    def region_of(self, bucket: str) -> str | None:
+        """Region of a bucket of this account."""
+        found = self._backend.buckets.get(bucket)
+        return None if found is None else str(found.region_name)
 
     def upload_is_open(self, bucket: str, upload_id: str) -> bool:
         """Whether a multipart upload can go on; those of before a restart cannot, their parts are lost."""

@@ -62,6 +62,13 @@ def _ssm_permissions(action: str, body: Mapping[str, Any], inventory: Inventory)
             if tags is not None:
                 context = {**tag_context("ssm:resourceTag", tags), **tag_context("aws:ResourceTag", tags)}
                 yield Permission(name, ec2_arn(str(instance_id)), context)
+    elif action == "StartSession":
+        document = str(body.get("DocumentName") or "SSM-SessionManagerRunShell").rpartition("/")[2]
+        owner = "" if document.startswith("AWS-") else ACCOUNT_ID
+        yield Permission(name, f"arn:aws:ssm:{REGION}:{owner}:document/{document}")
+        tags = inventory.tags_of(str(body.get("Target"))) or {}
+        context = {**tag_context("ssm:resourceTag", tags), **tag_context("aws:ResourceTag", tags)}
+        yield Permission(name, ec2_arn(str(body.get("Target"))), context)
     elif action == "AddTagsToResource" or ("Parameter" in action and action != "DescribeParameters"):
         names = body.get("Names") or [body.get("Name") or body.get("Path") or body.get("ResourceId") or "*"]
         for parameter in names:

@@ -34,6 +34,8 @@ class Decision:
     allowed: bool
     denying: Sequence[Document] = ()
     """The statements that deny it explicitly."""
+    allowing: Sequence[Document] = ()
+    """Those that allow it."""
 
     @property
     def explicit_deny(self) -> bool:
@@ -50,7 +52,14 @@ def decide(documents: Iterable[Document], permission: Permission) -> Decision:
         if _applies(statement, permission)
     ]
     denying = [statement for statement in found if statement["Effect"] == "Deny"]
-    return Decision(bool(found) and not denying, denying)
+    allowing = [statement for statement in found if statement["Effect"] == "Allow"]
+    return Decision(bool(allowing) and not denying, denying, allowing)
+
+
+def matching(statement: Document, element: str, value: str) -> list[str]:
+    """Which entries of ``Action`` or ``Resource`` of a statement match a value."""
+    ignore_case = element == "Action"
+    return [each for each in _as_list(statement.get(element, [])) if _matches(each, value, ignore_case=ignore_case)]
 
 
 def allows(documents: Iterable[Document], permission: Permission) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from runctl_jupyter.sandbox.control.services import SERVICES
@@ -21,6 +21,9 @@ class ServiceError(Exception):
     code: str
     message: str
     status: int = 400
+    elements: Mapping[str, str] = field(default_factory=dict)
+    """What else the error's body says (S3)."""
+    headers: Sequence[tuple[str, str]] = ()
 
 
 def protocol_of(service: str, content_type: str = "") -> str:
@@ -35,13 +38,15 @@ def render(error: ServiceError, protocol: str) -> Response:
     """Write an error in the format of a protocol."""
     request_id = str(uuid.uuid4())
     code, message = escape(error.code), escape(error.message)
+    more = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in error.elements.items())
     if protocol == "json":
         body = json.dumps({"__type": error.code, "message": error.message})
         headers = [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", error.code)]
     else:
         headers = [("Content-Type", "text/xml" if protocol != "s3" else "application/xml")]
         body = {
-            "s3": f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>",
+            "s3": f"<Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>{request_id}</RequestId>"
+            "</Error>",
             "ec2": f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
             f"<RequestID>{request_id}</RequestID></Response>",
             "query": f"<ErrorResponse><Error><Type>{'Sender' if error.status < 500 else 'Receiver'}</Type>"
@@ -50,7 +55,11 @@ def render(error: ServiceError, protocol: str) -> Response:
         }[protocol]
         body = f'<?xml version="1.0" encoding="UTF-8"?>\n{body}'
     encoded = body.encode()
-    return error.status, [*headers, ("x-amzn-RequestId", request_id), ("Content-Length", str(len(encoded)))], encoded
+    return (
+        error.status,
+        [*headers, *error.headers, ("x-amzn-RequestId", request_id), ("Content-Length", str(len(encoded)))],
+        encoded,
+    )
 
 
 def signature_error(error: SignatureError, protocol: str) -> ServiceError:

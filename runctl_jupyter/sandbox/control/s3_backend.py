@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.s3.exceptions import InvalidContinuationToken
 from moto.s3.models import FakeDeleteMarker, S3Backend
 
+from runctl_jupyter.sandbox.control.s3_response import SandboxS3Response
+
 
 class SandboxS3Backend(S3Backend):  # type: ignore[misc]  # moto is not typed
     """moto's S3, with pages that are found quickly."""
+
+    @property
+    def url_paths(self) -> dict[str, Any]:
+        """Who answers which path."""
+        return {path: getattr(SandboxS3Response, handler.__name__) for path, handler in super().url_paths.items()}
+
+    def create_multipart_upload(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin an upload in parts, and note when."""
+        upload = super().create_multipart_upload(*args, **kwargs)
+        upload.initiated = datetime.now(UTC)
+        return upload
 
     def list_objects_v2(
         self,

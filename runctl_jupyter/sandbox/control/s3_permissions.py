@@ -26,6 +26,12 @@ _S3_BUCKET_SUBRESOURCES = {
     "publicAccessBlock": "BucketPublicAccessBlock", "versions": "BucketVersions",
     "notification": "BucketNotification", "website": "BucketWebsite", "logging": "BucketLogging",
 }  # fmt: skip
+ACTIONS = frozenset([
+    *_S3_OBJECT_ACTIONS.values(), *_S3_OBJECT_DEFAULTS.values(), "ListAllMyBuckets", "ListBucket", "CreateBucket",
+    "DeleteBucket", "DeleteBucketPolicy", "DeleteBucketWebsite", "RestoreObject",
+    *(f"{verb}{name}" for verb in ("Get", "Put", "List") for name in _S3_BUCKET_SUBRESOURCES.values()),
+])  # fmt: skip
+"""Names of S3's permissions, as far as anybody here uses them."""
 
 
 def bucket_and_key(path: str) -> tuple[str, str]:

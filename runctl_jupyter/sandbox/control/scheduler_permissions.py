@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from runctl_jupyter.sandbox.control.policies import Permission
@@ -29,6 +30,9 @@ def scheduler_permissions(call: ServiceCall) -> Iterator[Permission]:
         yield Permission(
             f"scheduler:{_ON_ONE.get(call.method, '')}Schedule", _arn("schedule", f"{_group(call)}/{name}")
         )
+        role = _role(call)
+        if role is not None:
+            yield Permission("iam:PassRole", role, {"iam:passedtoservice": ["scheduler.amazonaws.com"]})
 
 
 def _group(call: ServiceCall) -> str:
@@ -36,11 +40,22 @@ def _group(call: ServiceCall) -> str:
     named = parse_qs(call.query).get("groupName")
     if named:
         return named[0]
+    return str(_document(call).get("GroupName") or "default")
+
+
+def _role(call: ServiceCall) -> str | None:
+    """Role that the schedule shall act with."""
+    target = _document(call).get("Target")
+    role = target.get("RoleArn") if isinstance(target, dict) else None
+    return role if isinstance(role, str) else None
+
+
+def _document(call: ServiceCall) -> dict[str, Any]:
     try:
         document = json.loads(call.body or b"{}")
     except ValueError:
-        return "default"
-    return str(document.get("GroupName") or "default") if isinstance(document, dict) else "default"
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _arn(kind: str, name: str) -> str:

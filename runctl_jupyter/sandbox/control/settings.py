@@ -41,6 +41,21 @@ class Settings:
         return 1.0 * self.pace
 
     @property
+    def agent_denied_s(self) -> float:
+        """Sleep of an agent whose role has no right to register (25-30 minutes on AWS)."""
+        return 165.0 * self.pace
+
+    @property
+    def agent_without_profile_s(self) -> float:
+        """Sleep of an agent that finds no instance profile (5 minutes, then more, on AWS)."""
+        return 30.0 * self.pace
+
+    @property
+    def role_propagation_s(self) -> float:
+        """Time until a change of a role's policies holds for agents (15-30 s on AWS)."""
+        return 2.0 * self.pace
+
+    @property
     def stopping_s(self) -> float:
         """Shortest time in `stopping` and `shutting-down`."""
         return 1.0 * self.pace
@@ -54,6 +69,11 @@ class Settings:
     def quota_release_s(self) -> float:
         """Time that a terminated instance still counts to its quota (up to a minute on AWS)."""
         return 2.0 * self.pace
+
+    @property
+    def spot_return_s(self) -> float:
+        """Time after which EC2 looks whether it can serve a persistent Spot request again."""
+        return 3.0 * self.pace
 
     @property
     def propagation_s(self) -> float:

@@ -60,6 +60,11 @@ def price_changes(instance_type: str, zone: str, start: datetime, end: datetime)
         )
 
 
+def placement_score(instance_type: str, zone: str) -> int:
+    """Likelihood of a Spot request to succeed, from 4 to 9; always the same."""
+    return 4 + int(6 * _fraction("score", instance_type, zone))
+
+
 def _price_in_step(instance_type: str, zone: str, step: int) -> float:
     share = _LOWEST_SHARE + _SPREAD * _fraction(instance_type, zone) + _MOVE * _fraction(instance_type, zone, str(step))
     return round(on_demand_price(instance_type) * share, 6)

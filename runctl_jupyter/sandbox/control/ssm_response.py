@@ -20,6 +20,8 @@ DOCUMENT = "AWS-RunShellScript"
 PLUGIN = "aws:runShellScript"
 AGENT_VERSION = "3.3.0.0"
 _DOCUMENT_PARAMETERS = ("commands", "workingDirectory", "executionTimeout")
+_COMMANDS_BYTES = 64 << 10
+"""Size limit of a document (API reference, CreateDocument); for the commands in a request AWS publishes none."""
 _ERROR_DIVIDER = "\n----------ERROR-------\n"
 # API reference, PutParameter: what a name and a value may be.
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+)+")
@@ -130,6 +132,8 @@ class SandboxSSMResponse(SimpleSystemManagerResponse):  # type: ignore[misc]
             raise _refuse("InvalidParameters", f"Parameter {unknown[0]} is not defined in the document {DOCUMENT}.")
         if not parameters.get("commands"):
             raise _refuse("InvalidParameters", "Parameter commands is required by the document and was not given.")
+        if sum(len(one.encode()) for one in parameters["commands"]) > _COMMANDS_BYTES:
+            raise _refuse("MaxDocumentSizeExceeded", "The size limit of a document is 64 KB.")
         return CommandRequest(
             document_name=DOCUMENT,
             commands=parameters["commands"],
@@ -226,6 +230,19 @@ class SandboxSSMResponse(SimpleSystemManagerResponse):  # type: ignore[misc]
             raise _refuse("InvalidInstanceId", f"Instances [[{', '.join(unknown)}]] are not targets of the command")
         self.commands.cancel(command, ids)
         return ActionResult({})
+
+    def get_connection_status(self) -> ActionResult:
+        """GetConnectionStatus: whether sessions can be opened."""
+        target = self._get_param("Target")
+        connected = self.commands.reachable(target) is not None
+        return ActionResult({"Target": target, "Status": "connected" if connected else "notconnected"})
+
+    def start_session(self) -> ActionResult:
+        """StartSession, as far as it refuses: there is no channel for the data of a session."""
+        target = self._get_param("Target")
+        if self.commands.reachable(target) is None:
+            raise _refuse("TargetNotConnected", f"{target} is not connected.")
+        raise NotImplementedError("sessions")
 
     def describe_instance_information(self) -> ActionResult:
         """DescribeInstanceInformation: machines whose agent is online; others are not returned."""

@@ -145,18 +145,11 @@ class VolumeActions:
 
     @staticmethod
     def _check_performance(request: Mapping[str, Any], kind: str, size: int) -> None:
-        ebs = {"VolumeType": kind, "VolumeSize": size, "Iops": request.get("Iops"),
-               "Throughput": request.get("Throughput")}  # fmt: skip
+        same = ("Iops", "Throughput", "SnapshotId", "VolumeInitializationRate")
+        ebs = {"VolumeType": kind, "VolumeSize": size, **{name: request.get(name) for name in same}}
         rules.check_volume("", ebs, least_gib=0)
-        if kind in ("io1", "io2") and request.get("Iops") is None:
-            raise refuse("MissingParameter", f"The request must contain the parameter iops for {kind} volumes")
         if request.get("MultiAttachEnabled") and kind not in ("io1", "io2"):
             raise refuse("InvalidParameterCombination", f"Multi-Attach is not supported for {kind} volumes.")
-        rate = request.get("VolumeInitializationRate")
-        if rate is not None and request.get("SnapshotId") is None:
-            raise refuse("InvalidParameterCombination", "VolumeInitializationRate needs a snapshot")
-        if rate is not None and not 100 <= int(rate) <= 300:
-            raise invalid_value(f"Value ({rate}) for parameter volumeInitializationRate is invalid: 100 to 300 MiB/s.")
 
     def describe_volumes(self) -> ActionResult:
         """DescribeVolumes, by pages."""

@@ -40,11 +40,17 @@ class Program:
 class AgentLink:
     """Control connection to one machine's first process, from power on to power off."""
 
-    def __init__(self, name: str, on_power_off: Callable[[AgentLink], None]) -> None:
-        """Make the connection; `on_power_off` gets this link, once, when the machine ends without `sever`."""
+    def __init__(
+        self, name: str, on_power_off: Callable[[AgentLink], None], on_agent_restart: Callable[[], None]
+    ) -> None:
+        """Make the connection; `on_power_off` gets this link, once, when the machine ends without `sever`.
+
+        `on_agent_restart` is called each time somebody on the machine starts its SSM agent anew.
+        """
         self._socket, self.guest_end = socket.socketpair()
         self._name = name
         self._on_power_off = on_power_off
+        self._on_agent_restart = on_agent_restart
         self._ready = threading.Event()
         self._gone = threading.Event()
         self._lock = threading.Lock()
@@ -145,6 +151,8 @@ class AgentLink:
                             exited = self._exits.pop(message["tag"], None)
                         if exited is not None:
                             exited.set_result(message["code"])
+                    elif message["event"] == "agent-restart":
+                        self._on_agent_restart()
                     else:
                         self.reboots = message["event"] == "reboot"
                         break

@@ -178,6 +178,8 @@ class HostServices:
     """Called with the instance id when the machine powered itself off (``shutdown``, or its first process died)."""
     on_guest_reboot: Callable[[str], None] = field(default=lambda _: None)
     """Called with the instance id when the machine has gone down in order to start again (``reboot``)."""
+    on_agent_restart: Callable[[str], None] = field(default=lambda _: None)
+    """Called with the instance id when somebody on the machine has started its SSM agent anew."""
     unplugged: Callable[[], bool] = field(default=lambda: False)
     """Whether the machine's network is to look unplugged to a connection that it opens now."""
 

@@ -194,7 +194,8 @@ class Machine(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._user_data_log().parent.mkdir(parents=True, exist_ok=True)
         console_log = self.folder / "console.log"
-        link = AgentLink(self.spec.instance_id, self._ended_by_itself)
+        agent_restarted = self._services.on_agent_restart
+        link = AgentLink(self.spec.instance_id, self._ended_by_itself, lambda: agent_restarted(self.spec.instance_id))
         self._link = link
         with console_log.open("ab") as console:
             seen = console.tell()
@@ -260,8 +261,8 @@ def install_guest_programs(
     Parameters
     ----------
     folder
-        On the machine's PATH: ``shutdown``, ``poweroff``, ``halt``, ``reboot``, refusing ``systemctl`` and
-        ``systemd-run``; ``nvidia-smi`` when the type has GPUs.
+        On the machine's PATH: ``shutdown``, ``poweroff``, ``halt``, ``reboot``, ``systemctl`` and ``snap`` that know
+        the SSM agent only, a refusing ``systemd-run``; ``nvidia-smi`` when the type has GPUs.
     programs
         Where the Python sources go, as the sandbox sees it.
     interpreter
@@ -276,7 +277,8 @@ def install_guest_programs(
     *python, inside = interpreter
     commands = {name: ["shutdown.py", power_fifo, name] for name in ("shutdown", "poweroff", "halt", "reboot")}
     # A program that asked the systemd of the person's own computer, as root, could switch that off.
-    commands |= {name: ["no_systemd.py", name] for name in ("systemctl", "systemd-run")}
+    commands |= {"systemd-run": ["no_systemd.py", "systemd-run"]}
+    commands |= {name: ["agent_unit.py", power_fifo, name] for name in ("systemctl", "snap")}
     if spec.gpus:
         inventory = {"gpus": spec.gpus, "name": spec.gpu_name, "memory_mib": spec.gpu_memory_mib}
         (programs / "gpus.json").write_text(json.dumps(inventory))

@@ -79,6 +79,36 @@ def test_what_ssm_rejects(shared: Account, machine: str) -> None:
     )
 
 
+def test_a_request_has_a_size(shared: Account, machine: str) -> None:
+    large = {"commands": ["#" + "x" * 300_000]}
+    assert refused(shared, InstanceIds=[machine], Parameters=large) == "MaxDocumentSizeExceeded"
+
+
+def test_an_execution_timeout_out_of_range_is_an_hour(shared: Account, machine: str) -> None:
+    command = shared.send(machine, "sleep 1", executionTimeout="999999")
+    (listed,) = shared.ssm.list_commands(CommandId=command)["Commands"]
+    assert (listed["ExpiresAfter"] - listed["RequestedDateTime"]).total_seconds() == 2 * 3600
+    assert shared.result(command, machine)["Status"] == "Success"
+
+
+def test_sessions_reach_machines_whose_agent_is_there(shared: Account, machine: str) -> None:
+    assert shared.ssm.get_connection_status(Target=machine)["Status"] == "connected"
+    assert shared.ssm.get_connection_status(Target="i-0123456789abcdef0")["Status"] == "notconnected"
+
+
+def test_exit_194_reboots_and_runs_again(account: Account) -> None:
+    machine = account.ready()
+    script = """#!/bin/sh
+mark="${RUNCTL_ROOT:-/var/lib/runctl}/seen"
+mkdir -p "$(dirname "$mark")"
+echo run >> "$mark"
+if [ "$(wc -l < "$mark")" -lt 2 ]; then exit 194; fi
+cat "$mark"
+exit 168"""
+    seen = account.run(machine, script)
+    assert (seen["Status"], seen["ResponseCode"], seen["StandardOutputContent"]) == ("Success", 168, "run\nrun\n")
+
+
 def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
     instance_id = account.ready()
     command = account.send(instance_id, "sleep 60")
@@ -86,6 +116,8 @@ def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
     account.ec2.stop_instances(InstanceIds=[instance_id])
     account.await_state(instance_id, "stopped")
     assert refused(account, InstanceIds=[instance_id]) == "InvalidInstanceId"
+    with pytest.raises(account.ssm.exceptions.TargetNotConnected):
+        account.ssm.start_session(Target=instance_id, DocumentName="AWS-StartPortForwardingSession")
     assert not account.online(instance_id)
     seen = account.invocation(command, instance_id)
     assert seen is not None

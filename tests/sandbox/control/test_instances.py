@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.sandbox import faults_client
+from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.control.conftest import Account
+from tests.sandbox.control.test_users import acting
 
 SPOT = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
 
@@ -107,6 +110,26 @@ def test_what_ec2_rejects_is_rejected(account: Account, changes: dict[str, Any],
 def test_bad_tags_are_rejected(account: Account, tags: list[dict[str, str]]) -> None:
     specs = [{"ResourceType": kind, "Tags": [TAG, *tags]} for kind in ("instance", "volume")]
     assert refusal(account.ec2.run_instances, **account.request(TagSpecifications=specs)).startswith("Invalid")
+
+
+@pytest.mark.machineless
+def test_bad_tags_are_rejected_also_later(account: Account, sandbox: Connection) -> None:
+    ec2 = acting(sandbox, faults_client.admin_env(sandbox), "ec2")
+    (subnet, *_) = ec2.describe_subnets()["Subnets"]
+    on = {"Resources": [subnet["SubnetId"]]}
+    for bad in ({"Key": "aws:foo", "Value": "1"}, {"Key": "k", "Value": "v" * 257}):
+        assert refusal(ec2.create_tags, **on, Tags=[bad]) == "InvalidParameterValue"
+    assert refusal(ec2.create_tags, **on, Tags=[TAG, TAG]) == "InvalidParameterValue"
+    assert refusal(ec2.delete_tags, **on, Tags=[{"Key": "aws:foo"}]) == "InvalidParameterValue"
+    ec2.create_tags(**on, Tags=[TAG])
+    ec2.delete_tags(**on, Tags=[{"Key": TAG["Key"]}])
+    assert not ec2.describe_subnets(SubnetIds=on["Resources"])["Subnets"][0].get("Tags")
+
+
+@pytest.mark.machineless
+def test_spot_instances_have_no_termination_protection(account: Account) -> None:
+    request = account.request(InstanceMarketOptions=SPOT, DisableApiTermination=True)
+    assert refusal(account.ec2.run_instances, **request) == "UnsupportedOperation"
 
 
 def test_a_launch_without_our_tag_is_not_allowed(account: Account) -> None:

@@ -11,10 +11,11 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from runctl_jupyter.sandbox import service
+from runctl_jupyter.sandbox import faults_client, service
 from runctl_jupyter.sandbox.connection import Connection, call_control
 from tests.sandbox.conftest import client, sandbox_mode
 from tests.sandbox.control.conftest import Account
+from tests.sandbox.control.test_users import acting
 
 LIMIT = 2
 SPOT = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
@@ -33,7 +34,7 @@ def code(call: Any, **request: Any) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """A sandbox that takes its time, so that what is only briefly so can be seen, on a busy machine too."""
     home = tmp_path_factory.mktemp("slow")
@@ -64,6 +65,18 @@ def test_fresh_ids_are_unknown_and_the_limit_holds(slow: Connection) -> None:
     assert code(account.ssm.get_command_invocation, CommandId=command, InstanceId=first) == "InvocationDoesNotExist"
     assert account.ssm.list_command_invocations(CommandId=command)["CommandInvocations"] == []
     assert account.result(command, first)["Status"] == "Success"
+
+
+def test_a_fresh_instance_profile_is_unknown_to_ec2(slow: Connection) -> None:
+    admin = faults_client.admin_env(slow)
+    iam, ec2 = (acting(slow, admin, name) for name in ("iam", "ec2"))
+    iam.create_instance_profile(InstanceProfileName="fresh")
+    iam.add_role_to_instance_profile(InstanceProfileName="fresh", RoleName="runctl-instance")
+    iam.get_waiter("instance_profile_exists").wait(InstanceProfileName="fresh")  # which proves nothing about EC2
+    request = Account(lambda name: client(slow, name)).request(IamInstanceProfile={"Name": "fresh"})
+    with pytest.raises(ClientError, match="Invalid IAM Instance Profile name") as error:
+        ec2.run_instances(**request)
+    assert error.value.response["Error"]["Code"] == "InvalidParameterValue"
 
 
 def test_a_spot_machine_is_taken_away_with_notice(sandbox: Connection, account: Account) -> None:
@@ -106,6 +119,21 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         spot = account.ready(**SPOT_REQUEST)
         kept = account.ready(ClientToken="before")
         before = account.describe(kept)
+        data = {name: account.request()[name] for name in ("ImageId", "InstanceType", "TagSpecifications")}
+        own = [{"ResourceType": kind, "Tags": TAGS} for kind in ("launch-template", "fleet")]
+        named = account.ec2.create_launch_template(
+            LaunchTemplateName="kept", LaunchTemplateData=data, TagSpecifications=own[:1]
+        )["LaunchTemplate"]
+        fleet = {
+            "Type": "instant",
+            "ClientToken": "fleet-before",
+            "TagSpecifications": own[1:],
+            "LaunchTemplateConfigs": [
+                {"LaunchTemplateSpecification": {"LaunchTemplateName": "kept", "Version": "$Latest"}}
+            ],
+            "TargetCapacitySpecification": {"TotalTargetCapacity": 1},
+        }
+        of_fleet = account.ec2.create_fleet(**fleet)["Instances"]
         bucket, s3 = connection.bucket, account.s3
         s3.put_object(Bucket=bucket, Key="o", Body=b"x", ContentType="text/csv", Tagging="a=b")
         upload = s3.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
@@ -134,6 +162,9 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         assert after["BlockDeviceMappings"][0]["Ebs"]["VolumeId"] == before["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
         same = back.ec2.run_instances(**back.request(ClientToken="before"))["Instances"]
         assert [one["InstanceId"] for one in same] == [kept]
+        (template,) = back.ec2.describe_launch_templates(LaunchTemplateNames=["kept"])["LaunchTemplates"]
+        assert template == named
+        assert back.ec2.create_fleet(**fleet)["Instances"] == of_fleet
         back.await_state(spot, "terminated")
     finally:
         service.stop(home)

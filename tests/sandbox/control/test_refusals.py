@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.config import Config
@@ -94,11 +97,13 @@ def test_dry_run_proves_permission_and_launches_nothing(account: Account) -> Non
 
 
 def test_what_the_sandbox_cannot_do_is_an_error_of_the_service(account: Account) -> None:
-    assert code(account.ec2.get_spot_placement_scores, TargetCapacity=1) == "InvalidAction"
-    assert code(account.ssm.get_connection_status, Target="i-0123456789abcdef0") == "UnknownOperationException"
     unknown = [{"Name": "banana", "Values": ["x"]}]
     assert code(account.ec2.describe_instances, Filters=unknown) == "InvalidParameterValue"
     assert code(account.ec2.describe_instances, MaxResults=2) == "InvalidParameterValue"
+
+
+def root_volume(**ebs: Any) -> dict[str, Any]:
+    return {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, **ebs}}]}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +111,13 @@ def test_what_the_sandbox_cannot_do_is_an_error_of_the_service(account: Account)
     [
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),
         ({"MinCount": 2}, "InvalidParameterCombination"),
+        ({"ClientToken": "x" * 65}, "InvalidParameterValue"),
+        (
+            {"NetworkInterfaces": [{"DeviceIndex": n, "AssociatePublicIpAddress": True} for n in (0, 1)]},
+            "InvalidParameterCombination",
+        ),
+        (root_volume(VolumeType="io2"), "MissingParameter"),
+        (root_volume(VolumeInitializationRate=99), "InvalidParameterValue"),
         ({"Placement": {"AvailabilityZone": "us-east-1z"}}, "InvalidParameterValue"),
         ({"TagSpecifications": [{"ResourceType": kind, "Tags": [TAG]} for kind in ("instance", "volume",
             "spot-instances-request")]}, "InvalidParameterValue"),
@@ -142,7 +154,7 @@ def test_of_many_conditional_writers_one_wins(sandbox: Connection) -> None:
         try:
             s3.put_object(Bucket=sandbox.bucket, Key=key, Body=bytes([number]), IfNoneMatch="*")
         except ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailed":
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
             return None
         return number
@@ -152,6 +164,41 @@ def test_of_many_conditional_writers_one_wins(sandbox: Connection) -> None:
             winners = [n for n in pool.map(write, range(writers), [key] * writers) if n is not None]
             assert len(winners) == 1
             assert s3.get_object(Bucket=sandbox.bucket, Key=key)["Body"].read() == bytes(winners)
+
+
+def test_a_conditional_write_during_another_write_is_a_conflict(sandbox: Connection) -> None:
+    s3 = client(sandbox, "s3", config=Config(signature_version="s3v4"))
+    once = client(sandbox, "s3", config=Config(retries={"total_max_attempts": 1}))
+    where = {"Bucket": sandbox.bucket, "Key": "contended"}
+    url = urlsplit(s3.generate_presigned_url("put_object", Params=where))
+    slow = http.client.HTTPConnection(str(url.hostname), url.port)
+    slow.putrequest("PUT", f"{url.path}?{url.query}")
+    slow.putheader("Content-Length", "6")
+    slow.endheaders(b"abc")  # half of it: the write is under way until the rest comes
+    end = time.monotonic() + 30
+    # The write may not have been taken in yet: until then every try finds no object to match.
+    while (said := code(once.put_object, **where, Body=b"", IfMatch='"0"')) != "ConditionalRequestConflict":
+        assert (said, time.monotonic() < end) == ("NoSuchKey", True)
+    slow.send(b"def")
+    assert slow.getresponse().status == 200
+    slow.close()
+    assert code(once.put_object, **where, Body=b"", IfNoneMatch="*") == "PreconditionFailed"
+    assert s3.get_object(**where)["Body"].read() == b"abcdef"
+
+
+def test_a_bucket_of_another_region_says_which(sandbox: Connection) -> None:
+    elsewhere = client(sandbox, "s3", region_name="eu-west-1", config=Config(signature_version="s3v4"))
+    url = urlsplit(elsewhere.generate_presigned_url("list_objects_v2", Params={"Bucket": sandbox.bucket}))
+    asked = http.client.HTTPConnection(str(url.hostname), url.port)
+    asked.request("GET", f"{url.path}?{url.query}")
+    answer = asked.getresponse()
+    assert (answer.status, answer.headers["x-amz-bucket-region"]) == (400, "us-east-1")
+    body = answer.read()
+    assert b"AuthorizationHeaderMalformed" in body
+    assert b"<Region>us-east-1</Region>" in body
+    asked.close()
+    # botocore reads that, and asks again where the bucket is.
+    assert elsewhere.list_objects_v2(Bucket=sandbox.bucket)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 def test_a_presigned_url_is_good_as_it_is_and_not_otherwise(sandbox: Connection) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -148,7 +150,24 @@ def test_what_takes_time_is_pending_meanwhile(slow: Connection) -> None:
     assert began["ModificationState"] == "modifying"
 
 
-def test_attach(account: Account, ec2: Any) -> None:
+def end_by_schedule(sandbox: Connection, machine: str) -> None:
+    """Let a schedule terminate a machine, as the belt of a launch does when nobody else is left."""
+    service_of = {"Service": "scheduler.amazonaws.com"}
+    trust = {"Statement": [{"Effect": "Allow", "Principal": service_of, "Action": "sts:AssumeRole"}]}
+    rights = {"Statement": [{"Effect": "Allow", "Action": "ec2:TerminateInstances", "Resource": "*"}]}
+    iam, version = admin(sandbox, "iam"), {"Version": "2012-10-17"}
+    role = iam.create_role(RoleName="belt", AssumeRolePolicyDocument=json.dumps(version | trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName="belt", PolicyName="p", PolicyDocument=json.dumps(version | rights))
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", "RoleArn": role,
+              "Input": json.dumps({"InstanceIds": [machine]})}  # fmt: skip
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    admin(sandbox, "scheduler").create_schedule(
+        Name="belt", ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", FlexibleTimeWindow={"Mode": "OFF"},
+        ActionAfterCompletion="DELETE", Target=target,
+    )  # fmt: skip
+
+
+def test_attach(sandbox: Connection, account: Account, ec2: Any) -> None:
     machine = account.launch()
     account.await_state(machine, "running")
     there = account.describe(machine)["Placement"]["AvailabilityZone"]
@@ -171,7 +190,7 @@ def test_attach(account: Account, ec2: Any) -> None:
     assert ec2.describe_volumes(VolumeIds=[near])["Volumes"][0]["State"] == "available"
     assert code(ec2.detach_volume, VolumeId=near) == "IncorrectState"
     attach(VolumeId=second, InstanceId=machine, Device="/dev/sdf")
-    ec2.terminate_instances(InstanceIds=[machine])
+    end_by_schedule(sandbox, machine)
     account.await_state(machine, "terminated")
     (kept,) = ec2.describe_volumes(VolumeIds=[second])["Volumes"]
     assert kept["State"] == "available"  # it survives and bills

@@ -9,6 +9,8 @@ import pytest
 
 from runctl_jupyter.orchestration import Instance, Job, LaunchPlan, Runctl
 from runctl_jupyter.orchestration.errors import CapacityUnavailable, LaunchRefused, RunctlError
+from runctl_jupyter.orchestration.instances.wish import Wish
+from runctl_jupyter.run_record import MachineAsked
 from runctl_jupyter.sandbox import faults_client as faults
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.conftest import Boto
@@ -102,6 +104,16 @@ def test_a_lost_answer_is_no_second_machine(world: World) -> None:
         faults.add(world.sandbox, "lost-answer", service="ec2", operation=operation, count=2)
     made = world.create("m5.large")
     assert [each["InstanceId"] for each in world.new()] == [made.id]
+    assert [each.hits for each in faults.list(world.sandbox)] == [2, 2, 2]
+
+
+def test_a_launch_that_is_made_again_finds_its_machine(world: World) -> None:
+    launcher = world.rc.instances.launcher
+    wish = Wish(MachineAsked(["m5.large"]), "twice", 3600.0, job_id="261130-120000-abcd")
+    first = launcher.launch(wish, launcher.prepare(wish.asked))
+    again = launcher.launch(wish, launcher.prepare(wish.asked))
+    assert (again.instance_id, again.offer) == (first.instance_id, first.offer)
+    assert len(world.new()) == 1
 
 
 def test_without_templates_or_fleets_each_zone_is_asked(world: World) -> None:
@@ -112,6 +124,7 @@ def test_without_templates_or_fleets_each_zone_is_asked(world: World) -> None:
     faults.add(world.sandbox, "denied", service="ec2", operation="CreateLaunchTemplate", count=1)
     made = world.create("m5.large", spot=True)
     assert (made.spot, made.availability_zone != A, len(world.new())) == (True, True, 2)
+    assert [each.hits for each in faults.list(world.sandbox)][1:] == [1, 1, 1]
 
 
 def test_a_quota_of_nothing(world: World) -> None:

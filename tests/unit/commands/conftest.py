@@ -125,7 +125,7 @@ class Recorder:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Recorder]:
     """What every door asks of instances, jobs, storage and checkpoints, recorded instead of done."""
-    nouns = {name: Recorder(INSTANCE) for name in ("instances", "jobs", "storage", "checkpoints")}
+    nouns = {name: Recorder(INSTANCE) for name in ("instances", "jobs", "storage", "checkpoints", "resources")}
     for name, recorder in nouns.items():
         monkeypatch.setattr(Runctl, name, recorder)
     return nouns

@@ -17,13 +17,17 @@ def run(line: str, cell: str | None = None) -> Outcome:
     return invoke(line.split(), Request(TerminalDoor(), cell))
 
 
+ANY_MACHINE = {"gpu": None, "spot": False, "fallback": None}
 INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = [
     (
         "create m5.large",
         (
             "create",
             ("m5.large",),
-            {"name": None, "volume_size": None, "ttl": None, "idle_stop": None, "wait": False, "dry_run": False},
+            {
+                **ANY_MACHINE, "name": None, "volume_size": None, "ttl": None, "idle_stop": None, "wait": False,
+                "dry_run": False,
+            },
         ),
     ),
     (
@@ -31,7 +35,21 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
         (
             "create",
             ("m5.large",),
-            {"name": "dev", "volume_size": 50, "ttl": 28800.0, "idle_stop": None, "wait": True, "dry_run": True},
+            {
+                **ANY_MACHINE, "name": "dev", "volume_size": 50, "ttl": 28800.0, "idle_stop": None, "wait": True,
+                "dry_run": True,
+            },
+        ),
+    ),
+    (
+        "create --gpu A10G:1 --spot --fallback on-demand",
+        (
+            "create",
+            (None,),
+            {
+                "gpu": "A10G:1", "spot": True, "fallback": "on-demand", "name": None, "volume_size": None, "ttl": None,
+                "idle_stop": None, "wait": False, "dry_run": False,
+            },
         ),
     ),
     ("processes dev", ("processes", ("dev",), {})),
@@ -45,7 +63,7 @@ INSTANCE_LINES: list[tuple[str, tuple[str, tuple[Any, ...], dict[str, Any]]]] = 
     ("protect dev", ("protect", ("dev",), {"off": False})),
     ("protect dev --off", ("protect", ("dev",), {"off": True})),
     ("show i-0123456789abcdef0", ("get", ("i-0123456789abcdef0",), {})),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("line", "call"), INSTANCE_LINES, ids=[line for line, _ in INSTANCE_LINES])
@@ -53,6 +71,33 @@ def test_instances(asked: dict[str, Any], line: str, call: tuple[str, tuple[Any,
     outcome = run(line)
     assert asked["instances"].calls == [call]
     assert outcome.value is asked["instances"].answer
+
+
+WHERE: dict[str, Any] = {"regions": (), "all_regions": False, "kinds": (), "owner": None}
+CLEANUP: dict[str, Any] = {**WHERE, "all_owners": False, "older_than": None, "orphans_only": True, "dry_run": True}
+RESOURCE_LINES: list[tuple[str, tuple[str, dict[str, Any]]]] = [
+    ("resources list", ("list", WHERE)),
+    (
+        "resources list --region eu-west-1 --region us-east-1 --kind volume --owner me",
+        ("list", {**WHERE, "regions": ("eu-west-1", "us-east-1"), "kinds": ("volume",), "owner": "me"}),
+    ),
+    ("resources summary --all-regions", ("summary", {**WHERE, "all_regions": True})),
+    ("resources cleanup", ("cleanup", CLEANUP)),
+    (
+        "resources cleanup --all-owners --older-than 2d --unused --yes",
+        (
+            "cleanup",
+            {**CLEANUP, "all_owners": True, "older_than": 172800.0, "orphans_only": False, "dry_run": False},
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "call"), RESOURCE_LINES, ids=[line for line, _ in RESOURCE_LINES])
+def test_resources(asked: dict[str, Any], line: str, call: tuple[str, dict[str, Any]]) -> None:
+    run(line)
+    verb, facts = call
+    assert asked["resources"].calls == [(verb, (), facts)]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +131,11 @@ def test_train_passes_every_flag(asked: dict[str, Any]) -> None:
     assert (verb, args) == ("train", ("fit.py",))
     assert kwargs == {
         "arguments": ("--epochs", "3", "--json", "--", "--on", "other"), "cell": None, "on": "dev",
-        "instance_type": None,
+        "instance_type": None, **ANY_MACHINE,
         "name": "digits", "env": {"A": "1", "B": "x=y"}, "params": {"lr": "0.1"}, "requirements": "r.txt",
         "checkpoint_dir": "ckpt", "ttl": 1800.0, "timeout": 90.0, "max_cost": 1.5, "keep": True, "project_root": ".",
         "data_s3": "s3://b/in", "output_s3": "s3://b/out", "resume": "digits", "inputs": {}, "outputs": ["m", "n", "o"],
-        "run_key": None, "idle_stop": 600.0, "dry_run": False,
+        "run_key": None, "origin": None, "idle_stop": 600.0, "dry_run": False,
     }  # fmt: skip
     assert outcome == Outcome(Launched(asked["jobs"].answer, wait=True), as_json=False)
 
@@ -100,6 +145,15 @@ def test_train_takes_a_cell_and_its_arguments(asked: dict[str, Any]) -> None:
     (_, args, kwargs) = asked["jobs"].calls[0]
     assert args == (None,)
     assert (kwargs["cell"], kwargs["arguments"]) == ("print(1)\n", ("--epochs", "3"))
+
+
+@pytest.mark.parametrize("verb", ["train fit.py", "resume digits"])
+def test_what_kind_of_machine(asked: dict[str, Any], verb: str) -> None:
+    run(f"{verb} --gpu 24GB --spot --fallback on-demand")
+    run(f"{verb} --instance-type g5.xlarge,g6.xlarge")
+    (_, _, by_gpu), (_, _, by_type) = (call for call in asked["jobs"].calls if call[0] in verb)
+    assert (by_gpu["gpu"], by_gpu["spot"], by_gpu["fallback"]) == ("24GB", True, "on-demand")
+    assert (by_type["instance_type"], by_type["gpu"], by_type["spot"]) == ("g5.xlarge,g6.xlarge", None, False)
 
 
 def test_train_dry_run_returns_the_plan(asked: dict[str, Any]) -> None:
@@ -203,7 +257,11 @@ def test_wait_for_an_instance(asked: dict[str, Any]) -> None:
         ("train fit.py --wiat", "runctl train has no flag --wiat.", "Did you mean --wait?"),
         ("train fit.py --epochs 3", "runctl train has no flag --epochs.", "See: runctl train --help"),
         ("--taget aws list", "runctl has no flag --taget.", "Did you mean --target?"),
-        ("create", "runctl create: Missing argument 'TYPE'.", "See: runctl create --help"),
+        (
+            "create",
+            "runctl create needs a type, or the GPU it shall have.",
+            "runctl create m5.large, or runctl create --gpu A10G:1",
+        ),
         ("create m5.large --ttl soon", "'soon' is not a duration.", "Write a number and a unit: 90s, 30m, 8h or 2d."),
         ("create m5.large --ttl 0h", "'0h' is not a duration.", "Write a number and a unit: 90s, 30m, 8h or 2d."),
         (
@@ -254,3 +312,16 @@ def test_bare_line_says_where_you_are(local: Any) -> None:
     assert "target local" in text
     assert text.count("\n  runctl ") == 5
     assert json.dumps(run("").value.to_dict())
+
+
+def test_cost_of_this_computer(write_job: Any) -> None:
+    write_job()
+    outcome = run("cost --by day --since 2d --json")
+    said = outcome.value.to_dict()
+    assert outcome.as_json
+    assert (said["by"], said["cost_usd"], said["rows"], said["estimate"]) == ("day", 0, [], True)
+    assert run("cost").value.by == "job"
+    with pytest.raises(InvalidRequest, match="colour"):
+        run("cost --by colour")
+    with pytest.raises(InvalidRequest, match="neither a duration nor a time"):
+        run("cost --since soon")

@@ -16,6 +16,7 @@ from runctl_jupyter.orchestration.errors import (
     AccountNotReady,
     AwsBusy,
     AwsRefused,
+    AwsUnreachable,
     ConfigInvalid,
     CredentialsMissing,
     InstanceNotReady,
@@ -123,10 +124,10 @@ SIGN_IN: list[tuple[Exception, type[RunctlError], str]] = [
     (aws.ProfileNotFound(profile="lab"), ConfigInvalid, "list-profiles"),
     (aws.NoRegionError(), ConfigInvalid, "runctl use aws --region"),
     (aws.ConfigParseError(path="config"), ConfigInvalid, "~/.aws/config"),
-    (aws.EndpointConnectionError(endpoint_url="https://ec2"), AwsRefused, "network"),
-    (aws.ConnectTimeoutError(endpoint_url="https://ec2"), AwsRefused, "network"),
-    (aws.ProxyConnectionError(proxy_url="http://p"), AwsRefused, "HTTPS_PROXY"),
-    (aws.SSLError(endpoint_url="https://ec2", error="self-signed"), AwsRefused, "AWS_CA_BUNDLE"),
+    (aws.EndpointConnectionError(endpoint_url="https://ec2"), AwsUnreachable, "network"),
+    (aws.ConnectTimeoutError(endpoint_url="https://ec2"), AwsUnreachable, "network"),
+    (aws.ProxyConnectionError(proxy_url="http://p"), AwsUnreachable, "HTTPS_PROXY"),
+    (aws.SSLError(endpoint_url="https://ec2", error="self-signed"), AwsUnreachable, "AWS_CA_BUNDLE"),
     (aws.ParamValidationError(report="Unknown parameter"), InvalidRequest, "Change that"),
 ]  # fmt: skip
 

@@ -107,7 +107,7 @@ def test_of_a_document_that_cannot_be_read(records: Records) -> None:
 def test_of_a_job_with_everything(records: Records) -> None:
     records.spec(
         "j-1", env={"A": "1", "TOKEN": "hunter2"}, params={"lr": "0.1"}, instance_type="m5.large", region="us-east-1",
-        price_per_hour=0.096, data_uri="s3://b/data",
+        price_per_hour=0.096, price_source="AWS price list, today", data_uri="s3://b/data",
     )  # fmt: skip
     write(records.record, "j-1", Provenance(git_commit="c" * 40, client={"python": "3.11"}, image_id="ami-1"))
     plan = AttemptPlan(
@@ -129,8 +129,7 @@ def test_of_a_job_with_everything(records: Records) -> None:
     assert known.env == {"A": "1", "TOKEN": HIDDEN}
     assert "hunter2" not in str(known.to_dict())
     assert known.cost_usd == 0.75
-    assert known.price_source is not None
-    assert known.price_source.startswith("list price")
+    assert known.price_source == "AWS price list, today, at launch"
     first, second = known.attempts
     assert (first.instance_type, first.spot, first.image_id, first.resumed_from) == ("m5.large", False, "ami-1", None)
     assert (second.instance_type, second.spot, second.image_id) == ("m5.xlarge", True, "ami-2")

@@ -9,6 +9,7 @@ import pytest
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.jobs.request import CELL_SCRIPT, TrainRequest, check
+from runctl_jupyter.run_record import MachineAsked
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_requirements_are_found_by_themselves(root: Path) -> None:
         ({"cell": " \n"}, "empty"),
         ({"cell": "x", "script": "a.py"}, "cell was given and a script"),
         ({"script": "src/train.py", "requirements": "r.txt"}, "no requirements file"),
-        ({"script": "src/train.py", "on": "a", "instance_type": "b"}, "both were given"),
+        ({"script": "src/train.py", "on": "a", "asked": MachineAsked(["b"])}, "for one to launch"),
         ({"script": "src/train.py", "env": {"A-B": "1"}}, "A-B"),
         ({"script": "src/train.py", "env": {"RUNCTL_JOB_ID": "1"}}, "set by runctl"),
         ({"script": "src/train.py", "params": {"1x": "1"}}, "1x"),

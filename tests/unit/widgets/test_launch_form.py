@@ -108,6 +108,9 @@ def test_it_says_what_it_may_cost(sandbox: Runctl) -> None:
     assert shown(form._bill) == "$0.096/h, at most $0.020: then it is ended."
     form._ttl.value = "soon"
     assert shown(form._bill) == "$0.096/h."
+    form._spot.value = True
+    assert shown(form._bill) == "$0.096/h. Spot costs less than that."
+    assert "--instance-type m5.large --spot" in shown(form._line)
     form._machine.value = "odd.type"
     assert shown(form._bill) == "Price unknown."
 
@@ -122,6 +125,7 @@ def test_it_launches_what_it_shows_and_shows_the_card(sandbox: Runctl, trains: T
     assert script == "fit.py"
     wanted = {
         "instance_type": "m5.large",
+        "spot": False,
         "name": "digits",
         "ttl": 3600.0,
         "max_cost": 2.0,

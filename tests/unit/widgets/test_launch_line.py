@@ -39,10 +39,11 @@ def test_the_line_of_the_example() -> None:
 
 def test_all_of_it_is_parsed_back() -> None:
     params, arguments = [("lr", "-1e-4"), ("n", "3")], [("--epochs", "-2"), ("--b", "7")]
-    choice = LaunchChoice("sub/my fit.py", "g5.xlarge", "digits", "90m", "2.5", params, arguments)
+    choice = LaunchChoice("sub/my fit.py", "g5.xlarge", "digits", "90m", "2.5", params, arguments, spot=True)
     request, words = parsed(understood(choice.magic()))
     assert request["script"] == "sub/my fit.py"
     assert request["instance_type"] == "g5.xlarge"
+    assert request["spot"] is True
     assert request["name"] == "digits"
     assert request["ttl"] == 5400.0
     assert request["max_cost"] == 2.5

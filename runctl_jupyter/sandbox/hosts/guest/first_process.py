@@ -4,7 +4,7 @@ It starts what the sandbox asks for over one control socket, reaps every orphan 
 on a FIFO for ``shutdown``. When the sandbox process disappears (end of file on the socket) the machine ends.
 
 Messages are JSON lines. To here: ``spawn`` (with two file descriptors: stdout, stderr), ``kill`` and ``forget``.
-From here: ``ready``, ``exited``, ``poweroff``, ``reboot``.
+From here: ``ready``, ``exited``, ``poweroff``, ``reboot``, ``agent-restart``.
 """
 
 from __future__ import annotations
@@ -195,6 +195,9 @@ class FirstProcess:
     def _serve_power(self) -> None:
         """Take the last word of ``shutdown``: ``off`` or ``reboot`` and the seconds until then, or ``cancel``."""
         for word in os.read(self._power_fifo, 4096).decode().split():
+            if word == "agent-restart":
+                self._say(event=word)
+                continue
             what, _, seconds = word.partition(":")
             self._last_word = "reboot" if what == "reboot" else "poweroff"
             self._power_off_at = None if word == "cancel" else time.monotonic() + float(seconds)

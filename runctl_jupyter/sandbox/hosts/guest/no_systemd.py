@@ -1,4 +1,4 @@
-"""``systemctl`` and ``systemd-run`` of a sandbox machine: there is no systemd, and the host's must not be reached."""
+"""``systemd-run`` of a sandbox machine: there is no systemd, and the host's must not be reached."""
 
 from __future__ import annotations
 

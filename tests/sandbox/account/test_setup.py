@@ -4,79 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import boto3
 import pytest
 
-from runctl_jupyter.orchestration import Runctl
 from runctl_jupyter.orchestration.account.policies import instance_policy, trust_policy, user_policy
 from runctl_jupyter.orchestration.errors import LaunchRefused, PermissionDenied, StorageUnavailable
 from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
+from tests.sandbox.account.acting import Acting, as_user
 
 pytestmark = pytest.mark.machineless
 
-Acting = Callable[..., Runctl]
 BUCKET = "runctl-123456789012-us-east-1"
-
-
-@pytest.fixture
-def acting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Acting:
-    """An engine on target aws with the credentials of `env`, a home of its own and, if told, a role of its own."""
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in ("AWS_PROFILE", "RUNCTL_TARGET", "RUNCTL_BUCKET"):
-        monkeypatch.delenv(name, raising=False)
-
-    def make(env: Mapping[str, str], role: str = "setup-role", **more: Any) -> Runctl:
-        for name, value in env.items():
-            if name.startswith("AWS_"):
-                monkeypatch.setenv(name, value)
-        folder = tmp_path / "project"
-        folder.mkdir(exist_ok=True)
-        (folder / ".runctl.toml").write_text(f'[launch]\ninstance_profile = "{role}"\n')
-        return Runctl(target="aws", cwd=folder, **more)
-
-    return make
-
-
-@pytest.fixture
-def admin(sandbox: Connection) -> dict[str, str]:
-    return faults_client.admin_env(sandbox)
-
-
-@pytest.fixture(autouse=True)
-def clean(admin: dict[str, str]) -> Iterator[None]:
-    """Leave nothing of these tests in the sandbox that the session shares."""
-    yield
-    iam, s3 = as_user(admin, "iam"), as_user(admin, "s3")
-    for profile in iam.list_instance_profiles()["InstanceProfiles"]:
-        name = profile["InstanceProfileName"]
-        if name != "runctl-instance":
-            for role in profile["Roles"]:
-                iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role["RoleName"])
-            iam.delete_instance_profile(InstanceProfileName=name)
-    for role in iam.list_roles()["Roles"]:
-        name = role["RoleName"]
-        if name != "runctl-instance" and not role["Path"].startswith("/aws-service-role"):
-            for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
-                iam.delete_role_policy(RoleName=name, PolicyName=policy)
-            iam.delete_role(RoleName=name)
-    for bucket in s3.list_buckets()["Buckets"]:
-        if bucket["Name"].startswith(("runctl-1", "setup-")):
-            s3.delete_bucket(Bucket=bucket["Name"])
-    for policy in iam.list_policies(Scope="Local")["Policies"]:
-        iam.delete_policy(PolicyArn=policy["Arn"])
-
-
-def as_user(env: Mapping[str, str], service: str) -> Any:
-    return boto3.client(
-        service, endpoint_url=env["AWS_ENDPOINT_URL"], region_name=env["AWS_REGION"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
 
 
 def deeds(report: Any) -> set[str]:
@@ -217,17 +158,15 @@ def cli_name(name: str) -> str:
     return f"--{xform_name(name, '-')}"
 
 
-def test_without_credentials_it_prints_what_it_knows(
-    acting: Acting, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_credentials_it_prints_what_it_knows(acting: Acting, admin: dict[str, str]) -> None:
     rc = acting({**admin, "AWS_ACCESS_KEY_ID": "AKIANOBODYKNOWSTHIS0"})
     plan = rc.setup_by_hand()
     assert plan.bucket == "runctl-ACCOUNT-REGION"
     assert "ACCOUNT" in plan.note
 
 
-def test_the_sandbox_is_an_account_that_has_been_set_up(engine: Any) -> None:
-    report = engine({}).setup()
+def test_the_sandbox_is_an_account_that_has_been_set_up(acting: Acting, sandbox: Connection) -> None:
+    report = acting(sandbox.env, "runctl-instance", bucket=sandbox.bucket).setup()
     assert {step.what for step in report.steps if step.deed != "found"} <= {
         "service-linked role AWSServiceRoleForEC2Spot"
     }

@@ -1,0 +1,64 @@
+"""Where the credentials come from and how long they last, as far as it can be said without asking AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
+from runctl_jupyter.run_record import from_iso
+
+if TYPE_CHECKING:
+    import boto3
+
+    from runctl_jupyter.orchestration.aws.session import AwsSession
+
+_SSO_CACHE = Path("~/.aws/sso/cache")
+
+
+@dataclass(frozen=True)
+class CredentialFacts:
+    """What is known of credentials."""
+
+    method: str
+    """boto3's word for what provides them, e.g. ``env``, ``sso``, ``shared-credentials-file``, ``iam-role``."""
+    profile: str | None
+    ends_at: datetime | None = None
+    """When a sign-in ends that cannot renew itself."""
+
+
+def credential_facts(session: AwsSession) -> CredentialFacts:
+    """Return what is known, after fetching credentials that have to be fetched.
+
+    Raises
+    ------
+    CredentialsMissing, ConfigInvalid
+        There are none, or they have ended.
+    """
+    profile = session.connection.profile
+    with aws_errors("fetch credentials"):
+        found = session.boto3_session.get_credentials()
+        if found is None:
+            raise no_credentials()
+        found.get_frozen_credentials()
+    return CredentialFacts(found.method or "unknown", profile, _end_of_sign_in(session.boto3_session))
+
+
+def _end_of_sign_in(session: boto3.Session) -> datetime | None:
+    from botocore.exceptions import BotoCoreError
+    from botocore.utils import JSONFileCache, SSOTokenLoader
+
+    core: Any = session._session  # noqa: SLF001 - boto3 shows its settings nowhere else
+    try:
+        scoped = core.get_scoped_config()
+        name = scoped.get("sso_session")
+        shared = core.full_config.get("sso_sessions", {}).get(name, {}) if name else scoped
+        start = shared.get("sso_start_url")
+        if start is None:
+            return None
+        token = SSOTokenLoader(JSONFileCache(str(_SSO_CACHE.expanduser())))(start, name)
+    except BotoCoreError:
+        return None  # whether it is good has been found out above; here only its end is looked up
+    return None if token.get("refreshToken") else from_iso(token["expiresAt"])

@@ -1,0 +1,75 @@
+"""The network that a machine would be launched into, and whether it leads out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runctl_jupyter.orchestration.aws.failures import aws_errors
+
+if TYPE_CHECKING:
+    from runctl_jupyter.orchestration.aws.session import AwsSession
+
+AGENT_ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
+"""What a machine without a way out needs instead (Systems Manager User Guide, "VPC endpoints"), and our bucket."""
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """How a machine in a subnet reaches AWS."""
+
+    subnets: Sequence[str]
+    gateway: str | None
+    """``internet gateway``, ``NAT gateway`` or the like; None when nothing leads out."""
+    missing_endpoints: Sequence[str] = ()
+    """VPC endpoints that would do instead and are not there."""
+
+
+class Network:
+    """VPCs of the session's region."""
+
+    def __init__(self, session: AwsSession) -> None:
+        self._session = session
+
+    def default_subnets(self) -> list[str]:
+        """Return the subnets that a launch without one goes to; none when there is no default VPC."""
+        with aws_errors("look for the default VPC"):
+            found = self._session.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+        return [subnet["SubnetId"] for subnet in found["Subnets"]]
+
+    def way_out(self, subnets: Sequence[str]) -> WayOut:
+        """Return how machines in `subnets`, which are of one VPC, reach AWS."""
+        ec2 = self._session.ec2
+        with aws_errors("look how machines reach AWS"):
+            described = ec2.describe_subnets(SubnetIds=list(subnets))["Subnets"]
+            in_vpc: Any = [{"Name": "vpc-id", "Values": sorted({subnet["VpcId"] for subnet in described})}]
+            tables = ec2.describe_route_tables(Filters=in_vpc)["RouteTables"]
+            gateways = [_gateway(_table_of(subnet["SubnetId"], tables)) for subnet in described]
+            if gateways and all(gateways):
+                return WayOut(subnets, gateways[0])
+            endpoints = ec2.describe_vpc_endpoints(Filters=in_vpc)["VpcEndpoints"]
+        there = {e["ServiceName"].rpartition(".")[2] for e in endpoints if e.get("State", "").lower() == "available"}
+        return WayOut(subnets, None, [name for name in AGENT_ENDPOINTS if name not in there])
+
+
+def _table_of(subnet: str, tables: Sequence[Any]) -> Any:
+    """Return the route table of a subnet: its own, or the VPC's main one (VPC User Guide, "Subnet route tables")."""
+    associations = [(a, table) for table in tables for a in table.get("Associations", [])]
+    own = next((table for a, table in associations if a.get("SubnetId") == subnet), None)
+    return own or next((table for a, table in associations if a.get("Main")), None)
+
+
+def _gateway(table: Any) -> str | None:
+    """Return what the way to everywhere goes through."""
+    for route in table["Routes"] if table else ():
+        if route.get("DestinationCidrBlock") != "0.0.0.0/0" or route.get("State") == "blackhole":
+            continue
+        if str(route.get("GatewayId", "")).startswith("igw-"):
+            return "internet gateway"
+        if route.get("NatGatewayId"):
+            return "NAT gateway"
+        other = ("TransitGatewayId", "NetworkInterfaceId", "InstanceId", "VpcPeeringConnectionId")
+        if any(route.get(key) for key in other):
+            return "gateway of its own"
+    return None
