@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.commands.resources import KINDS as WORDS
@@ -289,6 +289,7 @@ def anything(draw: st.DrawFn) -> Found:
     )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(
     st.lists(anything(), max_size=12, unique_by=lambda each: each.id),
     st.builds(
