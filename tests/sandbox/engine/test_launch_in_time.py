@@ -32,6 +32,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection
         service.stop(home)
 
 
+@pytest.mark.machineless
 def test_a_launch_right_after_the_profile_was_made(slow: Connection, tmp_path: Path) -> None:
     iam = acting(slow, faults_client.admin_env(slow), "iam")
     iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
