@@ -91,6 +91,7 @@ COLUMNS = (
     Column[Instance]("price", lambda i: rate_text(i.price_per_hour), right=True),
     Column[Instance]("cost", lambda i: money_text(i.cost_usd) if i.state == "running" else "", right=True),
     Column[Instance]("owner", lambda i: i.owner),
+    Column[Instance]("price from", lambda i: i.price_source),
 )
 REASON = Column[Instance]("why", lambda i: i.state_reason)
 """A further column, where one of the instances has stopped or ended."""
