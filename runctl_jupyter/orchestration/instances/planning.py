@@ -15,12 +15,13 @@ from runctl_jupyter.orchestration.instances.pools import Pool, pools_of, subnets
 from runctl_jupyter.orchestration.model import LaunchPlan, PlannedType
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.account.quotas import QuotaLeft, Quotas
+    from runctl_jupyter.orchestration.account.quotas import Quotas
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
     from runctl_jupyter.orchestration.costs.prices import TypeFacts
     from runctl_jupyter.orchestration.costs.pricing import Prices
+    from runctl_jupyter.orchestration.model import QuotaLeft
     from runctl_jupyter.run_record import MachineAsked
 
 _ALTERNATIVES = 2

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from runctl_jupyter.display.values import value_text
-from runctl_jupyter.orchestration.account.quotas import QuotaLeft, Quotas
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.ec2 import Ec2, Subnet
 from runctl_jupyter.orchestration.aws.ssm import Ssm
 from runctl_jupyter.orchestration.config import LaunchSettings
@@ -16,7 +16,7 @@ from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
 from runctl_jupyter.orchestration.instances.announcement import announcement
 from runctl_jupyter.orchestration.instances.planning import Knowledge, Planner
-from runctl_jupyter.orchestration.model import LaunchPlan
+from runctl_jupyter.orchestration.model import LaunchPlan, QuotaLeft
 from runctl_jupyter.run_record import JobSpec, Limits, MachineAsked, MachineOffer
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
