@@ -124,7 +124,7 @@ def role(session: AwsSession) -> Iterator[tuple[PlaceChecks, Stubber]]:
     with Stubber(session.iam) as iam:
         found = {"RoleName": "runctl-instance", "Arn": ROLE_ARN, "Path": "/", "RoleId": "A" * 16,
                  "CreateDate": datetime.now(UTC)}  # fmt: skip
-        profile = {"InstanceProfileName": "runctl-instance", "InstanceProfileId": "A" * 16, "Arn": "arn:aws:iam::1:p",
+        profile = {"InstanceProfileName": "runctl-instance", "InstanceProfileId": "A" * 16, "Arn": f"{ROLE_ARN}-p",
                    "Path": "/", "CreateDate": datetime.now(UTC), "Roles": [found]}  # fmt: skip
         iam.add_response("get_instance_profile", {"InstanceProfile": profile})
         trusted = {**found, "AssumeRolePolicyDocument": json.dumps(trust_policy())}
