@@ -32,7 +32,7 @@ _OBJECTS = (
     "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
     "s3:GetObjectTagging", "s3:PutObjectTagging",
 )  # fmt: skip
-_BUCKET = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
+_BUCKET = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
 
 
 def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Document:
@@ -179,8 +179,7 @@ def _launching(partition: str) -> list[Document]:
     kinds = ("subnet", "security-group", "network-interface", "launch-template", "key-pair", "placement-group",
              "capacity-reservation")  # fmt: skip
     used = [f"{anybodys}image/*", *(f"{here}{kind}/*" for kind in kinds), f"{anybodys}snapshot/*"]
-    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-                "CreateSecurityGroup"]  # fmt: skip
+    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]  # fmt: skip
     actions = ["ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot",
                "ec2:CreateLaunchTemplate"]  # fmt: skip
     return [

@@ -133,7 +133,7 @@ def _statement(sid: str, actions: list[str], resources: Any, condition: Document
 
 _OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
                    "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"]  # fmt: skip
-_BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
+_BUCKET_ACTIONS = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
 _OWN = {"StringEquals": {"aws:ResourceTag/runctl:managed": "true"}}
 
 
@@ -177,8 +177,7 @@ def user_policy() -> dict[str, Any]:
                                           "key-pair", "placement-group", "capacity-reservation")),
             "arn:aws:ec2:*::snapshot/*"]),
         _statement("TagOnCreate", ["ec2:CreateTags"], f"{ec2}*/*", {"StringEquals": {"ec2:CreateAction": [
-            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-            "CreateSecurityGroup"]}}),
+            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]}}),
         _statement("Own", [
             "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
             "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,9 +25,10 @@ from runctl_jupyter.commands import Choice, Launched, LogView, Request, Story, W
 from runctl_jupyter.commands.known import KnownNames
 from runctl_jupyter.commands.place import place_of
 from runctl_jupyter.orchestration import Job, Runctl
-from runctl_jupyter.orchestration.account.policies import user_policy
-from runctl_jupyter.orchestration.errors import InstanceNotFound, RunctlError
-from runctl_jupyter.run_record import JobState
+from runctl_jupyter.orchestration.account.policies import SPOT_ROLE, trust_policy, user_policy
+from runctl_jupyter.orchestration.aws.failures import aws_errors
+from runctl_jupyter.orchestration.errors import InstanceNotFound, PermissionDenied, RunctlError
+from runctl_jupyter.run_record import JobState, now
 from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.account.acting import as_user
@@ -80,11 +83,29 @@ FOR_LATER = {
 }
 """Actions of the policy that a later issue needs, and which."""
 
+NEVER_IN_THE_SANDBOX = {
+    "s3:GetObjectTagging": "CopyObject takes the tags of an object along (S3 API reference, CopyObject)",
+    "s3:PutObjectTagging": "CopyObject takes the tags of an object along (S3 API reference, CopyObject)",
+    "servicequotas:GetAWSDefaultServiceQuota": "a quota that was never changed may have no value of its own",
+    "ec2:DeleteFleets": "an instant fleet is gone from the sandbox with its machine; AWS keeps it for a while",
+}
+"""Actions that are needed in an account on AWS only, and why."""
+
 BY_HAND = {
     "Parameters": "who keeps secrets in Parameter Store puts them there with the AWS CLI",
     "Secrets": "who keeps secrets in Secrets Manager puts them there with the AWS CLI",
 }
 """Statements for what people do themselves beside runctl."""
+
+
+RESOURCES_FOR_LATER = {
+    "snapshot/*": "ebs restore: launches and snapshots",
+    "capacity-reservation/*": "sweep: launches into capacity that is reserved",
+    "key-pair/*": "sessions: ssh",
+    "placement-group/*": "train --nodes: machines that are near each other",
+    "document/AWS-StartPortForwardingSession": "sessions: ports of a machine",
+}
+"""Resources of the policy that a later issue needs, and which."""
 
 
 @dataclass
@@ -184,22 +205,30 @@ class Pass:
     verbs: set[str] = field(default_factory=set)
     machine: str = ""
     foreign: str = ""
+    cleaned: set[str] = field(default_factory=set)
     denied: list[RunctlError] = field(default_factory=list)
 
 
-def plant(garden: Garden) -> None:
-    """Leave of everything one behind that `resources cleanup` finds: ours, with nobody who needs it."""
-    left = ours(getpass.getuser(), job="261101-000000-gone")
+def plant(garden: Garden, job: str) -> None:
+    """Leave of everything one behind that `resources cleanup` finds: of a job that has ended."""
+    left = ours(getpass.getuser(), job=job)
     machine = garden.machine(ours("somebody-else"))
     volume = garden.volume(left)
     garden.snapshot(left, volume)
     garden.image(left, machine, "left-behind")
     garden.template(left, "runctl-left-behind")
-    may_take = {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    trust = {"Version": "2012-10-17", "Statement": [may_take]}
+    trust = trust_policy()
+    trust["Statement"][0]["Principal"] = {"Service": "scheduler.amazonaws.com"}
     garden.client("iam").create_role(RoleName="ends-machines", AssumeRolePolicyDocument=json.dumps(trust))
     garden.schedule(left, "runctl-left", "ttl-i-0123456789abcdef0")
     garden.client("ec2").terminate_instances(InstanceIds=[machine])
+
+
+def forget_spot(garden: Garden) -> None:
+    """Make the account one that has never used spot."""
+    iam = garden.client("iam")
+    if any(role["RoleName"] == SPOT_ROLE for role in iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]):
+        iam.delete_service_linked_role(RoleName=SPOT_ROLE)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +237,6 @@ def done(user: User, garden: Garden, sandbox: Connection) -> Pass:
     policy = user_policy(BUCKET, role=ROLE)
     terminal, env = user.door(policy)
     told = Pass(policy)
-    plant(garden)
     told.foreign = garden.machine({})
 
     def run(line: str) -> Any:
@@ -230,14 +258,13 @@ def done(user: User, garden: Garden, sandbox: Connection) -> Pass:
     run("show dev")
     run("wait dev")
     run("processes dev")
-    run("protect dev")
-    run("protect dev --off")
     run("train fit.py --on dev --name fit --wait")
     run("train hold.py --on dev --name hold")
     holding(terminal.rc.jobs.get("hold"))
     run("cancel hold")
     terminal.rc.jobs.get("hold").wait(timeout=60)
     run("resume hold --on dev --wait")
+    forget_spot(garden)
     run("train fit.py --instance-type m5.large --spot --name own --wait")
     for line in ("jobs", "logs fit", "attach fit", "wait fit", "show fit", "cost", "checkpoints list fit"):
         run(line)
@@ -261,12 +288,27 @@ def done(user: User, garden: Garden, sandbox: Connection) -> Pass:
     told.verbs.add("s3 watch")
     run("stop dev --wait")
     run("start dev")
+    plant(garden, terminal.rc.jobs.get("fit").id)
+    run("protect dev")
     run("resources list --region us-east-1")
     run("resources summary")
-    cleaned = run("resources cleanup --unused --yes")
-    assert cleaned is not None
-    run("terminate dev --wait --force")
+    job = terminal.rc.jobs.get("fit").id
+    begun = {"Bucket": BUCKET, "Key": f"runctl/jobs/{job}/checkpoints/1-00009/w.pt"}
+    part = garden.client("s3").create_multipart_upload(**begun)["UploadId"]
+    garden.client("s3").upload_part(**begun, UploadId=part, PartNumber=1, Body=b"x")
+    terminal.rc.resources.clock = lambda: now() + timedelta(days=8)  # nothing that was left is young any more
+    cleaned = run("resources cleanup --yes")
+    assert not cleaned.failed
+    assert {resource.kind for resource in cleaned.remove} >= {
+        "volume", "snapshot", "image", "launch-template", "schedule", "upload"}  # fmt: skip
+    told.cleaned = {resource.kind for resource in cleaned.remove}
+    run("protect dev --off")
+    lasting = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
+    market = {"MarketType": "spot", "SpotOptions": lasting}
+    spot = garden.machine(ours(), "spot-instances-request", InstanceMarketOptions=market)
+    run(f"terminate {spot} --wait --force")
     told.denied.append(refused(lambda: terminal.run(["terminate", told.foreign])))
+    told.denied.append(refused(lambda: end_past_the_engine(terminal.rc, told.foreign)))
     me = as_user(env, "sts").get_caller_identity()["Arn"]
     used = faults_client.used_permissions(sandbox, me)
     told.used = {(word["sid"], word["action"]) for word in used}
@@ -279,6 +321,12 @@ def holding(job: Job) -> None:
         if b"holding" in piece:
             return
     raise AssertionError("the job ended before it held")
+
+
+def end_past_the_engine(rc: Runctl, machine: str) -> None:
+    """Ask EC2 itself: what it says of a refusal is encoded."""
+    with aws_errors(f"terminate {machine}"):
+        rc._session.ec2.terminate_instances(InstanceIds=[machine])
 
 
 def refused(call: Any) -> RunctlError:
@@ -313,23 +361,95 @@ def test_every_verb_works_under_the_policy(done: Pass) -> None:
 def test_no_action_of_the_policy_is_never_needed(done: Pass) -> None:
     granted = {(s["Sid"], action) for s in done.policy["Statement"] for action in s["Action"]}
     unused = {(sid, action) for sid, action in granted - done.used if sid not in BY_HAND}
-    assert {action for _, action in unused} <= set(FOR_LATER), sorted(unused)
-    used_after_all = {action for _, action in done.used} & set(FOR_LATER)
+    unknown = sorted(each for each in unused if each[1] not in {*FOR_LATER, *NEVER_IN_THE_SANDBOX})
+    assert unknown == []
+    used_after_all = {action for _, action in done.used} & {*FOR_LATER, *NEVER_IN_THE_SANDBOX}
     assert used_after_all == set(), "take these off the list"
 
 
-def test_every_resource_of_the_policy_is_needed(done: Pass) -> None:
+def test_no_resource_of_the_policy_is_never_needed(done: Pass) -> None:
     granted = {
         (s["Sid"], resource)
         for s in done.policy["Statement"]
         for resource in ([s["Resource"]] if isinstance(s["Resource"], str) else s["Resource"])
     }
     unused = {(sid, resource) for sid, resource in granted - done.resources if sid not in BY_HAND}
-    print(sorted(unused))
+    assert {resource.rpartition(":")[2] for _, resource in unused} == set(RESOURCES_FOR_LATER)
+
+
+@dataclass
+class Removed:
+    """A statement that is taken away, and a line that then fails."""
+
+    sid: str
+    line: str
+    says: str
+    """In the error or in what the line returns."""
+
+
+REMOVED = [
+    Removed("Read", "list", "ec2:DescribeInstances"),
+    Removed("ReadSetup", "setup", "iam:GetRole"),
+    Removed("PublicAmi", "create m5.large --dry-run", "ssm:GetParameter"),
+    Removed("LaunchNew", "create m5.large", "ec2:CreateLaunchTemplate|ec2:CreateFleet|ec2:RunInstances"),
+    Removed("LaunchUse", "create m5.large", "ec2:CreateFleet|ec2:RunInstances"),
+    Removed("TagOnCreate", "create m5.large", "ec2:CreateTags"),
+    Removed("PassRole", "create m5.large", "iam:PassRole"),
+    Removed("SpotRole", "create m5.large --spot", "service-linked role"),
+    Removed("Own", "terminate dev", "ec2:TerminateInstances"),
+    Removed("Protect", "protect dev", "ec2:CreateTags"),
+    Removed("SendDocument", "processes dev", "ssm:SendCommand"),
+    Removed("SendInstance", "processes dev", "ssm:SendCommand"),
+    Removed("BucketObjects", f"s3 upload PROJECT/fit.py s3://{BUCKET}/x", "s3:PutObject"),
+    Removed("BucketItself", f"s3 list s3://{BUCKET}/ --recursive", "s3:ListBucket"),
+]
+
+
+@pytest.mark.parametrize("removed", REMOVED, ids=[each.sid for each in REMOVED])
+def test_without_a_statement_the_verb_that_needs_it_names_it(
+    done: Pass, user: User, garden: Garden, removed: Removed
+) -> None:
+    if removed.sid == "SpotRole":
+        forget_spot(garden)
+    left = [s for s in done.policy["Statement"] if s["Sid"] != removed.sid]
+    terminal, _ = user.door({**done.policy, "Statement": left})
+    before = len(machines(garden))
+    error = refused(lambda: terminal.run(removed.line.replace("PROJECT", str(user.folder)).split()))
+    assert isinstance(error, PermissionDenied), error
+    assert re.search(removed.says, str(error)), error
+    assert len(machines(garden)) == before
+
+
+def test_without_the_statements_about_schedules_the_report_names_them(done: Pass, user: User, garden: Garden) -> None:
+    """Resources that cannot be asked for or removed are named beside those that can."""
+    garden.schedule(ours(), "runctl-left", "ttl-i-0123456789abcdef1")
+    statements = done.policy["Statement"]
+    terminal, _ = user.door({**done.policy, "Statement": [s for s in statements if s["Sid"] != "ListSchedules"]})
+    listed = terminal.run(["resources", "list", "--kind", "schedule"])
+    assert any("scheduler:List" in note for note in listed.notes)
+    terminal, _ = user.door({**done.policy, "Statement": [s for s in statements if s["Sid"] != "OwnSchedules"]})
+    terminal.rc.resources.clock = lambda: now() + timedelta(days=8)
+    report = terminal.run(["resources", "cleanup", "--kind", "schedule", "--yes"])
+    assert [("scheduler:DeleteSchedule" in failure.what) for failure in report.failed] == [True]
+
+
+def test_every_statement_is_taken_away_once(done: Pass) -> None:
+    by_people = {*BY_HAND}
+    of_schedules = {"ListSchedules", "OwnSchedules"}
+    statements = {statement["Sid"] for statement in done.policy["Statement"]}
+    assert statements == {each.sid for each in REMOVED} | of_schedules | by_people
+
+
+def machines(garden: Garden) -> list[str]:
+    found = garden.client("ec2").describe_instances()["Reservations"]
+    states = ("pending", "running")
+    return [i["InstanceId"] for each in found for i in each["Instances"] if i["State"]["Name"] in states]
 
 
 def test_what_is_not_ours_is_out_of_reach(done: Pass, user: User, garden: Garden) -> None:
     assert type(done.denied[0]) is InstanceNotFound
+    assert type(done.denied[1]) is PermissionDenied
+    assert f"ec2:TerminateInstances on arn:aws:ec2:us-east-1:*:instance/{done.foreign}" in done.denied[1].what
     _, env = user.door(done.policy)
     ec2, s3 = as_user(env, "ec2"), as_user(env, "s3")
     tag = {"Key": "runctl:managed", "Value": "true"}

@@ -299,7 +299,7 @@ def test_a_spot_machine_and_its_request_are_one(rc: Runctl, garden: Garden) -> N
 def test_status_tells_of_machines_past_their_limit(rc: Runctl, garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     garden.machine(ours(ttl="60"))
     before = rc.status().overdue_instances
-    monkeypatch.setattr("runctl_jupyter.orchestration.runctl.now", lambda: now() + timedelta(minutes=12))
+    monkeypatch.setattr("runctl_jupyter.orchestration.resources.status.now", lambda: now() + timedelta(minutes=12))
     status = rc.status()
     assert (before, status.overdue_instances > 0) == (0, True)
     assert "runctl resources cleanup" in value_text(status)

@@ -1,0 +1,156 @@
+"""Single checks of doctor: the clock, a sign-in that ends, ways out of a network, the rights of a role."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from runctl_jupyter.orchestration.account.place_checks import PlaceChecks, credentials_told
+from runctl_jupyter.orchestration.account.policies import instance_policy, trust_policy
+from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts
+from runctl_jupyter.orchestration.aws.network import Network
+from runctl_jupyter.orchestration.aws.session import AwsSession
+from runctl_jupyter.orchestration.config import Settings
+from runctl_jupyter.orchestration.connection import Connection
+
+ENV = {"AWS_ACCESS_KEY_ID": "AKIDUNIT", "AWS_SECRET_ACCESS_KEY": "secret"}
+ROLE_ARN = "arn:aws:iam::123456789012:role/runctl-instance"
+
+
+@pytest.fixture
+def session() -> AwsSession:
+    return AwsSession(Connection("aws", "eu-west-1", "b", env=ENV))
+
+
+def caller(date: datetime) -> dict[str, Any]:
+    return {
+        "Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/ada", "UserId": "u",
+        "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(date)}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("off_s", "state", "word"),
+    [(0, "ok", ""), (-90, "warning", "behind"), (90, "warning", "ahead"), (600, "blocked", "ahead")],
+)
+def test_a_clock_that_is_wrong(session: AwsSession, off_s: int, state: str, word: str) -> None:
+    checks = PlaceChecks(session, Settings())
+    with Stubber(session.sts) as sts:
+        sts.add_response("get_caller_identity", caller(datetime.now(UTC) - timedelta(seconds=off_s)))
+        assert checks.identity() == ("ok", "user/ada")
+    found = checks.clock()
+    assert (found[0], word in found[1]) == (state, True)
+
+
+def test_the_root_user_is_warned(session: AwsSession) -> None:
+    with Stubber(session.sts) as sts:
+        root = caller(datetime.now(UTC)) | {"Arn": "arn:aws:iam::123456789012:root"}
+        sts.add_response("get_caller_identity", root)
+        assert PlaceChecks(session, Settings()).identity()[0] == "warning"
+
+
+def test_a_sign_in_that_ends_soon_names_the_command_of_its_profile() -> None:
+    soon = CredentialFacts("sso", "lab", datetime.now(UTC) + timedelta(minutes=10))
+    assert credentials_told(soon)[0::2] == ("warning", "aws sso login --profile lab")
+    later = CredentialFacts("sso", "lab", datetime.now(UTC) + timedelta(hours=5))
+    assert credentials_told(later)[0] == "ok"
+
+
+@pytest.mark.parametrize("renews", [False, True])
+def test_the_end_of_a_sign_in_is_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renews: bool) -> None:
+    """As `aws sso login` leaves it; with a token to renew it, it ends for nobody."""
+    import hashlib
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = tmp_path / ".aws" / "config"
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    config.write_text(
+        "[default]\nsso_session = s\naws_access_key_id = AKIDUNIT\naws_secret_access_key = secret\n"
+        "[sso-session s]\nsso_start_url = https://start\nsso_region = eu-west-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    token = {"accessToken": "t", "expiresAt": "2036-11-24T10:00:00Z", **({"refreshToken": "r"} if renews else {})}
+    (cache / f"{hashlib.sha1(b's').hexdigest()}.json").write_text(json.dumps(token))
+    facts = credential_facts(AwsSession(Connection("aws", "eu-west-1", None)))
+    assert facts.ends_at == (None if renews else datetime(2036, 11, 24, 10, tzinfo=UTC))
+
+
+IGW = [{"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}]
+NAT = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "active"}]
+GONE = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "blackhole"}]
+LOCAL = [{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"}]
+MAIN, OWN = [{"Main": True}], [{"Main": False, "SubnetId": "subnet-1"}]
+ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
+
+
+@pytest.mark.parametrize(
+    ("tables", "endpoints", "gateway", "missing"),
+    [
+        ([(MAIN, IGW)], (), "internet gateway", ()),
+        ([(MAIN, LOCAL), (OWN, NAT)], (), "NAT gateway", ()),
+        ([(MAIN, IGW), (OWN, LOCAL)], (), None, ENDPOINTS),  # its own table counts, not the main one
+        ([(MAIN, GONE)], ("ssm", "s3"), None, ("ssmmessages", "ec2messages")),
+        ([(MAIN, LOCAL)], ENDPOINTS, None, ()),
+    ],
+)
+def test_how_a_subnet_reaches_aws(
+    session: AwsSession, tables: Any, endpoints: tuple[str, ...], gateway: str | None, missing: tuple[str, ...]
+) -> None:
+    with Stubber(session.ec2) as ec2:
+        ec2.add_response("describe_subnets", {"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]})
+        described = [{"Associations": found, "Routes": routes} for found, routes in tables]
+        ec2.add_response("describe_route_tables", {"RouteTables": described})
+        there = [{"ServiceName": f"com.amazonaws.eu-west-1.{name}", "State": "available"} for name in endpoints]
+        if gateway is None:
+            ec2.add_response("describe_vpc_endpoints", {"VpcEndpoints": there})
+        way = Network(session).way_out(["subnet-1"])
+    assert (way.gateway, tuple(way.missing_endpoints)) == (gateway, missing)
+
+
+@pytest.fixture
+def role(session: AwsSession) -> Iterator[tuple[PlaceChecks, Stubber]]:
+    """A role that has been found, whose policy is still to be read."""
+    checks = PlaceChecks(session, Settings())
+    with Stubber(session.iam) as iam:
+        found = {"RoleName": "runctl-instance", "Arn": ROLE_ARN, "Path": "/", "RoleId": "A" * 16,
+                 "CreateDate": datetime.now(UTC)}  # fmt: skip
+        profile = {"InstanceProfileName": "runctl-instance", "InstanceProfileId": "A" * 16, "Arn": "arn:aws:iam::1:p",
+                   "Path": "/", "CreateDate": datetime.now(UTC), "Roles": [found]}  # fmt: skip
+        iam.add_response("get_instance_profile", {"InstanceProfile": profile})
+        trusted = {**found, "AssumeRolePolicyDocument": json.dumps(trust_policy())}
+        iam.add_response("get_role", {"Role": trusted})
+        assert checks.role()[0] == "ok"
+        yield checks, iam
+
+
+def policy(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {"RoleName": "runctl-instance", "PolicyName": "runctl-instance", "PolicyDocument": json.dumps(document)}
+
+
+def test_a_role_with_our_policy_needs_no_simulation(role: tuple[PlaceChecks, Stubber]) -> None:
+    checks, iam = role
+    iam.add_response("get_role_policy", policy(instance_policy("b")))
+    assert checks.rights()[0] == "ok"
+    iam.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("decision", "state"), [("allowed", "ok"), ("implicitDeny", "blocked")])
+def test_any_other_is_simulated(role: tuple[PlaceChecks, Stubber], decision: str, state: str) -> None:
+    checks, iam = role
+    iam.add_response("get_role_policy", policy({"Version": "2012-10-17", "Statement": []}))
+    for actions in (["ssm:UpdateInstanceInformation"], ["s3:GetObject", "s3:PutObject"]):
+        said = [{"EvalActionName": action, "EvalDecision": decision} for action in actions]
+        iam.add_response("simulate_principal_policy", {"EvaluationResults": said})
+    found = checks.rights()
+    assert found[0] == state
+    assert ("s3:PutObject" in found[1]) == (state == "blocked")
