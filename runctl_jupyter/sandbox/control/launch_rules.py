@@ -185,7 +185,9 @@ def check_spot(request: Request) -> Mapping[str, Any] | None:
     if not market or market.get("MarketType") == "on-demand":
         return None
     if market.get("MarketType") != "spot":
-        raise refuse("UnsupportedOperation", f"The market type '{market.get('MarketType')}' is not supported by the sandbox.")
+        raise refuse(
+            "UnsupportedOperation", f"The market type '{market.get('MarketType')}' is not supported by the sandbox."
+        )
     options: Mapping[str, Any] = market.get("SpotOptions") or {}
     kind, behaviour = options.get("SpotInstanceType", "one-time"), options.get("InstanceInterruptionBehavior")
     if kind == "persistent" and behaviour in (None, "terminate"):
