@@ -103,6 +103,7 @@ def planted(engine: Runctl, garden: Garden) -> Planted:
             garden.image(of_ended, fresh, "of-a-job-that-ended"): "has ended",
             garden.schedule(ours(), "runctl", "ttl-i-0123456789abcdef0"): "has ended",
             garden.upload(f"{prefix}/jobs/{ended.id}/checkpoints/1-00000/w.pt"): "nobody goes on",
+            garden.upload(f"{prefix}/jobs/261101-000003-none/checkpoints/1-00000/w.pt"): "nobody goes on",
             f"s3://{BUCKET}/{prefix}/blobs/": "no job refers",
         },
         stays={
@@ -207,6 +208,25 @@ def test_what_one_may_not_ask_is_named(rc: Runctl, paper: Paper, planted: Plante
     assert {note.split()[2] for note in listed.notes} >= {"snapshot", "image", "schedule", "upload"}
     with pytest.raises(PermissionDenied):
         acting(rc, paper).list(kinds=["instance"])
+
+
+def test_where_a_job_cannot_be_read_no_blob_is_called_lost(rc: Runctl, garden: Garden, planted: Planted) -> None:
+    store, unreadable = rc.jobs.record.store, JobKeys("261101-000009-what")
+    store.put(unreadable.spec, b"{}")
+    upload = garden.upload(f"{rc.settings.prefix}/{unreadable.prefix}outputs/x.bin")
+    try:
+        listed = rc.resources.list()
+        report = rc.resources.cleanup(kinds=["upload"])
+    finally:
+        store.delete([unreadable.spec])
+    found = {each.id: each for each in listed}
+    assert found[upload].in_use == "job 261101-000009-what has not ended"
+    assert upload not in {each.id for each in report.remove}
+    assert not any(each.kind == "blobs" for each in listed)
+    (note,) = listed.notes
+    assert note.startswith("not asked: blobs in us-east-1: What the jobs of the record refer to cannot be told")
+    key, _, upload_id = upload.removeprefix(f"s3://{BUCKET}/").partition("?uploadId=")
+    garden.client("s3").abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload_id)
 
 
 def test_a_cleanup_that_only_shows_removes_nothing(rc: Runctl, garden: Garden, planted: Planted) -> None:
