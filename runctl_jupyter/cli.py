@@ -94,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except RunctlError as error:
         return _say(error)
-    # A report may say that something is wrong: a script that asks must not have to read it.
-    return 0 if getattr(outcome.value, "well", True) else 1
+    return 0
 
 
 def _say(error: RunctlError) -> int:

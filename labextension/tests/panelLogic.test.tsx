@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
+import type { InstanceDocument } from '../src/api/documents';
 import { mostText, secondsOf } from '../src/panel/launchCost';
 import { jobLine, jobOrder } from '../src/panel/jobRows';
-import { machineLines, machineOrder, machinesText } from '../src/panel/machineRows';
+import { machineFacts, machineLines, machineOrder, machinesText } from '../src/panel/machineRows';
+import { verbsOf } from '../src/panel/machineVerbs';
 import type { Wish } from '../src/panel/magicLine';
 import { launchLine, notebookLine } from '../src/panel/magicLine';
 import { crumbs, jobOfFolder } from '../src/panel/places';
@@ -91,6 +93,27 @@ describe('what a row says', () => {
       'runs resnet · ada'
     ]);
     expect(machineLines(instance({ expires_at: null }), 'running', NOW)[1]).toBe('idle · ada');
+    const kept = machineLines(instance({ protected: true }), 'running', NOW)[0];
+    expect(kept).toContain('on-demand · protected');
+  });
+
+  it('of what a machine costs, part by part, with what is not known', () => {
+    const facts = (changes: Partial<InstanceDocument>): Record<string, string> =>
+      Object.fromEntries(machineFacts(instance(changes), NOW));
+    const priced = facts({
+      price_source: 'AWS price list, today',
+      cost_parts: { machine: 3.1, disk: 0.06, total: 3.16, unknown: ['address'] }
+    });
+    expect(priced.Price).toBe('$1.006/h, AWS price list, today');
+    expect(priced.Spent).toBe('at least $3.16 (machine $3.10, disk $0.060, address unknown)');
+    expect(facts({}).Spent).toBe('$3.10');
+    expect(facts({ price_per_hour: null, cost_usd: null }).Price).toBeUndefined();
+  });
+
+  it('and offers only what can be done with one', () => {
+    expect(verbsOf(instance())).toEqual(['stop', 'terminate']);
+    expect(verbsOf(instance({ spot: true }))).toEqual(['terminate']);
+    expect(verbsOf(instance({ protected: true }))).toEqual(['stop']);
   });
 
   it('of all of them together, and does not make up a price', () => {

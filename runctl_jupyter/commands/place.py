@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +45,11 @@ def use(request: Request, target: str, profile: str | None, region: str | None, 
 
     In a notebook it holds for this kernel. In a terminal it is written into ./.runctl.toml.
     """
-    return request.door.use(Choice(target, profile, region, bucket))
+    place = request.door.use(Choice(target, profile, region, bucket))
+    lacks = request.door.runctl(Choice()).first_look()
+    if not lacks:
+        return place
+    return replace(place, note="\n".join(filter(None, (place.note, lacks, "More: runctl doctor"))))
 
 
 @click.command()

@@ -27,20 +27,13 @@ from runctl_jupyter.commands.s3 import s3
 from runctl_jupyter.commands.sandbox_verbs import sandbox
 from runctl_jupyter.orchestration.errors import InvalidRequest
 
-ORDER = [
-    "use", "status", "doctor", "setup", "create", "list", "show", "start", "stop", "terminate", "protect",
-    "processes", "wait",
-    "train", "jobs", "logs", "attach", "cancel", "resume", "checkpoints", "s3", "resources", "cost", "panel", "sandbox",
-    "demo", "help",
-]  # fmt: skip
-
 
 class Verbs(click.Group):
     """The root: lists verbs in the order of use, and knows their other and old names."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs, the most used first."""
-        return ORDER
+        """Return the verbs in the order in which they were added."""
+        return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put old words into new ones before anything else."""
@@ -94,10 +87,13 @@ def show_help(ctx: click.Context, verb: tuple[str, ...]) -> Text:
     return Text(command.get_help(parent))
 
 
-for verb in (
-    use, status, doctor, setup, create, list_instances, show, start, stop, terminate, protect,
-    processes, wait,
-    train, jobs, logs, attach, cancel, resume, checkpoints, s3, resources, cost, panel, sandbox, demo, show_help,
+for verb in (  # in this order they are listed: the most used first of their kind
+    use, status, doctor, setup,
+    create, list_instances, show, start, stop, terminate, protect, processes, wait,
+    train, jobs, logs, attach, cancel, resume,
+    checkpoints, s3,
+    cost, resources,
+    panel, sandbox, demo, show_help,
 ):  # fmt: skip
     runctl.add_command(verb)
 

@@ -143,6 +143,10 @@ class StorageUnavailable(RunctlError):
     """The bucket is missing, not ours, or cannot be reached."""
 
 
+class StorageDenied(PermissionDenied, StorageUnavailable):
+    """The bucket cannot be used because S3 denies an action."""
+
+
 class ObjectMissing(RunctlError):
     """There is no such object."""
 

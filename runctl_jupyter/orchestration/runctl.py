@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -23,7 +24,6 @@ from runctl_jupyter.orchestration.checkpoints.sources import Sources
 from runctl_jupyter.orchestration.completions import Completions
 from runctl_jupyter.orchestration.config import Settings, load_settings
 from runctl_jupyter.orchestration.connection import Connection, connect
-from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.prices import known_types
 from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.costs.report import By, CostReport
@@ -41,8 +41,8 @@ from runctl_jupyter.orchestration.jobs.record import JobRecord
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.model import StatusReport
 from runctl_jupyter.orchestration.places import place_id, remember
-from runctl_jupyter.orchestration.resources.judging import is_overdue
 from runctl_jupyter.orchestration.resources.resources import Resources
+from runctl_jupyter.orchestration.resources.status import status_report
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.folder import ListableFolder
 from runctl_jupyter.orchestration.storage.objects import BucketObjects, FolderObjects
@@ -246,28 +246,26 @@ class Runctl:
 
     def status(self) -> StatusReport:
         """Return where you are: target, identity, machines, money."""
-        running_jobs = sum(not job.state.ended for job in self.jobs.list(limit=20))
+        ours = version("runctl-jupyter")
         if self.settings.target == "local":
-            return StatusReport("local", None, None, None, 0, None, None, running_jobs, version("runctl-jupyter"))
-        instances = self.instances.list()
-        running = [i for i in instances if i.state == "running"]
-        prices = [i.price_per_hour for i in running]
-        costs = [i.cost_usd for i in running]
-        return StatusReport(
-            target=self.settings.target,
-            region=self._session.region,
-            bucket=self.connection.bucket,
-            identity=self._identity(),
-            running_instances=len(running),
-            price_per_hour=None if None in prices else sum(p for p in prices if p is not None),
-            cost_usd=None if None in costs else sum(c for c in costs if c is not None),
-            running_jobs=running_jobs,
-            version=version("runctl-jupyter"),
-            mode=self.connection.mode,
-            price_sources=sorted({i.price_source for i in running if i.price_source}),
-            cost_parts=total(Cost.from_dict(i.cost_parts) for i in instances).to_dict(),
-            overdue_instances=sum(is_overdue(i.expires_at, now()) for i in running),
-        )
+            return StatusReport("local", None, None, None, 0, None, None, self._running_jobs(), ours)
+        _ = self._session, self._record, self.instances  # made here, before several threads want them
+        with ThreadPoolExecutor(2, "runctl-status") as pool:
+            identity, jobs = pool.submit(self._identity), pool.submit(self._running_jobs)
+            instances = self.instances.list()
+            return status_report(
+                list(instances),
+                target=self.settings.target,
+                region=self._session.region,
+                bucket=self.connection.bucket,
+                identity=identity.result(),
+                running_jobs=jobs.result(),
+                version=ours,
+                mode=self.connection.mode,
+            )
+
+    def _running_jobs(self) -> int:
+        return sum(not job.state.ended for job in self.jobs.list(limit=20))
 
     def completions(self, kind: str, prefix: str = "") -> list[str]:
         """Return words for Tab: from memory when the network is slow.
@@ -302,31 +300,28 @@ class Runctl:
         timeout
             Seconds for all of it.
         """
-        from runctl_jupyter.orchestration.account.doctor import TIMEOUT_S, examine, examine_this_computer
-        from runctl_jupyter.orchestration.instances.checking import machine_to_check
+        from runctl_jupyter.orchestration.instances.checking import examine_target
 
-        if self.settings.target == "local":
-            return examine_this_computer(self.settings, _data_dir() / "local" / "record")
-        wanted, seconds = instance_type or self.settings.launch.instance_type, timeout or TIMEOUT_S
-        return examine(
-            lambda: self._session,
-            lambda session: machine_to_check(wanted, session, self.settings.launch, self._prices, patience_s=seconds),
-            self.settings,
-            wanted,
-            timeout=seconds,
+        record = _data_dir() / "local" / "record"
+        return examine_target(
+            lambda: self._session, lambda: self._prices, self.settings, record, instance_type, timeout
         )
 
-    def setup(self) -> SetupReport:
-        """Make what runctl needs in the account, as far as it is missing: bucket, instance role, role for spot.
+    def first_look(self) -> str:
+        """Return what the target lacks, and what to do about it, as far as this computer knows; empty when nothing."""
+        from runctl_jupyter.orchestration.account.doctor import first_look
 
-        Can be run again. The bucket is written into the user's own settings when none is set anywhere.
+        return first_look(lambda: self._session) if self.settings.target == "aws" else ""
+
+    def setup(self) -> SetupReport:
+        """Make what is missing in the account: bucket, instance role, role for spot; can be run again.
+
+        The bucket is written into the user's own settings when none is set anywhere.
 
         Raises
         ------
-        PermissionDenied
-            It takes an administrator; see `setup_by_hand`.
-        StorageUnavailable, LaunchRefused
-            The bucket is somebody else's, the instance profile holds another role.
+        PermissionDenied, StorageUnavailable, LaunchRefused
+            It takes an administrator (see `setup_by_hand`); bucket or instance profile are somebody else's.
         """
         from runctl_jupyter.orchestration.account.settling import settle
 

@@ -220,6 +220,12 @@ def plain_env(connection: Connection, *policies: Mapping[str, Any]) -> dict[str,
     return _env(connection, "users", {"policies": [*policies]})
 
 
+def used_permissions(connection: Connection, arn: str) -> Sequence[Mapping[str, str]]:
+    """Which words of its policies a user or role session has used so far: ``sid``, ``action`` and ``resource``."""
+    used: Sequence[Mapping[str, str]] = _call(connection, "GET", f"permissions?arn={quote(arn, safe='')}")["used"]
+    return used
+
+
 def _env(connection: Connection, path: str, document: dict[str, Any]) -> dict[str, str]:
     key = _call(connection, "POST", path, document)
     return {

@@ -45,6 +45,7 @@ export function machineLines(machine: InstanceDocument, state: string, now: numb
     state,
     machine.instance_type,
     machine.spot ? 'spot' : 'on-demand',
+    ...(machine.protected === true ? ['protected'] : []),
     ...(isGone(machine) ? [] : [durationText(secondsBetween(machine.launched_at, now))]),
     ...(running && machine.gpu_percent !== null ? [`GPU ${machine.gpu_percent.toFixed(0)} %`] : [])
   ];
@@ -87,7 +88,28 @@ export function machineFacts(machine: InstanceDocument, now: number): [string, s
     ['Launched', clockText(machine.launched_at, now)],
     ['Ends at the latest', machine.expires_at === null ? '' : clockText(machine.expires_at, now)],
     ['Owner', machine.owner],
-    ['Spent', machine.cost_usd === null ? '' : moneyText(machine.cost_usd)],
+    ['Price', machine.price_per_hour === null ? '' : priceText(machine)],
+    ['Spent', spentText(machine)],
     ['Reason', machine.state_reason]
   ].filter((fact): fact is [string, string] => fact[1] !== '');
+}
+
+function priceText(machine: InstanceDocument): string {
+  const source = machine.price_source ?? '';
+  return rateText(machine.price_per_hour) + (source === '' ? '' : `, ${source}`);
+}
+
+/** Say what it has cost with its disk and address; without, what the machine alone has. */
+function spentText(machine: InstanceDocument): string {
+  const total = machine.cost_parts?.total ?? machine.cost_usd;
+  if (total === null) {
+    return '';
+  }
+  const named = Object.entries(machine.cost_parts ?? {})
+    .filter((part): part is [string, number] => typeof part[1] === 'number' && part[0] !== 'total')
+    .map(([name, usd]) => `${name} ${moneyText(usd)}`);
+  const unknown = machine.cost_parts?.unknown ?? [];
+  const parts = [...named, ...unknown.map(name => `${name} unknown`)];
+  const least = unknown.length > 0 ? 'at least ' : '';
+  return `${least}${moneyText(total)}${parts.length > 1 ? ` (${parts.join(', ')})` : ''}`;
 }

@@ -17,8 +17,15 @@ export const EXPECTED: Record<MachineVerb, { word: string; state: InstanceState 
   terminate: { word: 'terminating', state: 'shutting-down' }
 };
 
-/** What its state allows. */
+/** What its state allows; a Spot machine of ours cannot be stopped, one that is protected not ended. */
 export function verbsOf(machine: InstanceDocument): MachineVerb[] {
+  return byState(machine).filter(
+    verb =>
+      !(verb === 'stop' && machine.spot) && !(verb === 'terminate' && machine.protected === true)
+  );
+}
+
+function byState(machine: InstanceDocument): MachineVerb[] {
   switch (machine.state) {
     case 'running':
       return ['stop', 'terminate'];

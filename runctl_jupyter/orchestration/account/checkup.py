@@ -48,6 +48,11 @@ class DoctorReport(Value):
         """Whether nothing blocks."""
         return all(check.state != "blocked" for check in self.checks)
 
+    @property
+    def exit_status(self) -> int:
+        """Exit status of the terminal door."""
+        return 0 if self.well else 1
+
 
 _LATE = "Check network and proxy (HTTPS_PROXY), or give it more time: runctl doctor --timeout 10s"
 

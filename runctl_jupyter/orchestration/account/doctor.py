@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 1.5
 """So that with the start of Python and the import of boto3 two seconds suffice."""
+FIRST_LOOK_S = 1.5
 _LITTLE_DISK = 1 << 30
 
 
@@ -107,3 +108,24 @@ def examine_this_computer(settings: Settings, record: Path) -> DoctorReport:
     }
     found = run_checks(checks, deadline=begun + TIMEOUT_S)
     return DoctorReport(settings.target, "", found, time.monotonic() - begun)
+
+
+def first_look(session: Callable[[], AwsSession], *, timeout: float = FIRST_LOOK_S) -> str:
+    """Return what is missing before AWS can be asked anything, and what to do about it; empty when nothing is.
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait for what provides credentials; if it takes longer, nothing is said.
+    """
+
+    def look() -> Answer:
+        found = session()
+        found.check()
+        _ = found.region
+        return "ok", found.connection.bucket or ""
+
+    (check,) = run_checks({"credentials": look}, deadline=time.monotonic() + timeout, needed=("credentials",))
+    if check.state == "ok":
+        return "" if check.what else "No bucket is set for the run record.\nMake one: runctl setup"
+    return f"{check.what}\n{check.fix}" if check.name == "credentials" else ""

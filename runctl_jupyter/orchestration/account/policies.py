@@ -32,7 +32,7 @@ _OBJECTS = (
     "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
     "s3:GetObjectTagging", "s3:PutObjectTagging",
 )  # fmt: skip
-_BUCKET = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
+_BUCKET = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
 
 
 def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Document:
@@ -64,11 +64,29 @@ def user_policy(bucket: str, *, role: str = ROLE, partition: str = "aws") -> Doc
                 "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
                 "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",
                 "ec2:DeleteSnapshot", "ec2:CreateSnapshot", "ec2:DeleteLaunchTemplate", "ec2:DeleteFleets",
-                "ec2:GetConsoleOutput",
+                "ec2:DeregisterImage", "ec2:GetConsoleOutput",
             ],
             "*",
             _IS_OURS,
         ),
+        # Of what is ours the one tag that protects it; "Null", since DeleteTags without keys takes off all tags.
+        _allow(
+            "Protect",
+            ["ec2:CreateTags", "ec2:DeleteTags"],
+            f"arn:{partition}:ec2:*:*:instance/*",
+            {
+                **_IS_OURS,
+                "Null": {"aws:TagKeys": "false"},
+                "ForAllValues:StringEquals": {"aws:TagKeys": ["runctl:protected"]},
+            },
+        ),
+        _allow(
+            "ListSchedules",
+            ["scheduler:ListScheduleGroups", "scheduler:ListSchedules", "scheduler:ListTagsForResource"],
+            "*",
+        ),
+        # Only groups of schedules have tags: a name is what tells ours.
+        _allow("OwnSchedules", ["scheduler:DeleteSchedule"], f"arn:{partition}:scheduler:*:*:schedule/runctl*/*"),
         *_commands(partition),
         _allow(
             "PassRole",
@@ -161,8 +179,7 @@ def _launching(partition: str) -> list[Document]:
     kinds = ("subnet", "security-group", "network-interface", "launch-template", "key-pair", "placement-group",
              "capacity-reservation")  # fmt: skip
     used = [f"{anybodys}image/*", *(f"{here}{kind}/*" for kind in kinds), f"{anybodys}snapshot/*"]
-    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-                "CreateSecurityGroup"]  # fmt: skip
+    creating = ["RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]  # fmt: skip
     actions = ["ec2:RunInstances", "ec2:CreateFleet", "ec2:CreateVolume", "ec2:CreateSnapshot",
                "ec2:CreateLaunchTemplate"]  # fmt: skip
     return [

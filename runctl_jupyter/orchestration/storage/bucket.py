@@ -22,7 +22,8 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
-from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageUnavailable
+from runctl_jupyter.orchestration.denials import denial_in
+from runctl_jupyter.orchestration.errors import CredentialsMissing, StorageDenied, StorageUnavailable
 from runctl_jupyter.orchestration.storage.listed import ListedObject, level_of
 from runctl_jupyter.orchestration.storage.options import S3Options
 from runctl_jupyter.orchestration.storage.s3_faults import (
@@ -343,9 +344,12 @@ class BucketStore:
 
     def _refused(self, error: BaseException) -> StorageUnavailable:
         self._raise_if_expired(error)
+        what = f"S3 does not let you use bucket {self.bucket!r}{code_of(error)}"
+        denial = denial_in(str(error), None)
+        if denial is not None:
+            return StorageDenied(f"{what}: it denies {denial.what}.", denial.to_resolve)
         return StorageUnavailable(
-            f"S3 does not let you use bucket {self.bucket!r}{code_of(error)}.",
-            "Check that it is yours and in this account, or name another with --bucket.",
+            f"{what}.", "Check that it is yours and in this account, or name another with --bucket."
         )
 
     def _raise_if_expired(self, error: BaseException) -> None:

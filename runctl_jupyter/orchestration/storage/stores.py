@@ -56,6 +56,7 @@ def record_store(session: AwsSession | None, prefix: str, local_root: Path) -> S
     bucket = session.connection.bucket
     if bucket is None:
         raise ConfigInvalid(
-            "No bucket is set for the run record.", "Name yours: runctl use aws --bucket NAME (or RUNCTL_BUCKET)."
+            "No bucket is set for the run record.",
+            "Make one with runctl setup, or name yours: runctl use aws --bucket NAME (or RUNCTL_BUCKET).",
         )
     return bucket_store(session, bucket, prefix)

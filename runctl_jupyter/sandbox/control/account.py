@@ -265,10 +265,10 @@ class AccountInventory:
         """ARNs of the roles in an instance profile."""
         return [role.arn for role in self._account.profile_roles(name)]
 
-    def launch_template_id(self, name: str) -> str | None:
-        """Id of the launch template with this name; None when there is none."""
-        found: str | None = ec2_backends[ACCOUNT_ID][REGION].launch_template_name_to_ids.get(name)
-        return found
+    def launch_template_ids(self, name: str) -> Sequence[str]:
+        """Ids of the launch templates with this name, one a region at most."""
+        ids = [backend.launch_template_name_to_ids.get(name) for backend in list(ec2_backends[ACCOUNT_ID].values())]
+        return [one for one in ids if one is not None]
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

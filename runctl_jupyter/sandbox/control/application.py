@@ -45,6 +45,7 @@ from runctl_jupyter.sandbox.control.signature import (
     check_signature,
     signed_scope,
 )
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 
 log = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_sandbox/"
@@ -91,6 +92,8 @@ class Application:
         Tells who calls, for faults: by access key id and the address the connection comes from.
     own
         Services, or operations of theirs, that are answered here and not by moto.
+    used
+        Remembers what was allowed.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Application:
         faults: Faults,
         caller_of: Callable[[str, str], Caller],
         own: Mapping[str, OwnService],
+        used: UsedPermissions,
     ) -> None:
         self._messages = AuthorizationMessages()
         self._own = {**own, "sts:DecodeAuthorizationMessage": self._messages.answer}
@@ -113,6 +117,7 @@ class Application:
         self._objects = objects
         self._faults = faults
         self._caller_of = caller_of
+        self.used = used
         self.last_request_at = time.monotonic()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -153,7 +158,10 @@ class Application:
     def _refusal(self, principal: Principal, protocol: str, *, denied_by_fault: bool) -> Refusal:
         def refusal(permission: Permission) -> ServiceError | None:
             decision = Decision(allowed=False) if denied_by_fault else decide(principal.documents, permission)
-            return None if decision.allowed else self._denied(principal, permission, decision, protocol)
+            if not decision.allowed:
+                return self._denied(principal, permission, decision, protocol)
+            self.used.note(principal.arn, permission, decision)
+            return None
 
         return refusal
 

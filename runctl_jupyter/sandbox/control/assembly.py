@@ -48,6 +48,7 @@ from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
 from runctl_jupyter.sandbox.control.ssm_agents import Right, SsmAgents
 from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
 from runctl_jupyter.sandbox.control.store import StateStore
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostFactory
 
 _HOST = "127.0.0.1"
@@ -150,7 +151,8 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
         lambda *what: _call_as_role(account, url, *what),
     )
     services = DomainDispatcherApplication(create_backend_app)
-    control = ControlApi(fleet, faults, account, spot_keeper, token)
+    used = UsedPermissions()
+    control = ControlApi(fleet, faults, account, spot_keeper, used, token)
     application = Application(
         services,
         control,
@@ -166,6 +168,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
             "logs:PutLogEvents": small_services.check_log_events,
             "ecr:GetAuthorizationToken": small_services.authorization_token,
         },
+        used=used,
     )
     server = make_server(_HOST, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())
     connection = Connection(

@@ -32,6 +32,7 @@ from runctl_jupyter.sandbox.control.protocol_errors import Response
 from runctl_jupyter.sandbox.control.quotas import known_quota
 from runctl_jupyter.sandbox.control.spot import spot_request
 from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostError
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,14 @@ class ControlError(Exception):
 class ControlApi:
     """Answers paths under ``/_sandbox/``; whoever calls must know the token of ``connection.json``."""
 
-    def __init__(self, fleet: Fleet, faults: Faults, account: Account, spot_keeper: SpotKeeper, token: str) -> None:
+    def __init__(
+        self, fleet: Fleet, faults: Faults, account: Account, spot_keeper: SpotKeeper, used: UsedPermissions, token: str
+    ) -> None:
         self._fleet = fleet
         self._spot_keeper = spot_keeper
         self._account = account
         self._faults = faults
+        self._used = used
         self._token = token
 
     def __call__(self, environ: WSGIEnvironment) -> Response:
@@ -79,6 +83,7 @@ class ControlApi:
             ("POST", "faults"): lambda: self._add_fault(body),
             ("GET", "faults"): lambda: {"faults": [fault.to_dict() for fault in self._faults.all()]},
             ("DELETE", "faults"): lambda: self._clear_faults(argument or None),
+            ("GET", "permissions"): lambda: {"used": self._used.of(parse_qs(query).get("arn", [""])[0])},
             ("POST", "users"): lambda: self._add_user(argument, body),
             ("POST", "power-off"): lambda: self._power_off(argument),
             ("POST", "kill-agent"): lambda: self._kill_agent(argument),

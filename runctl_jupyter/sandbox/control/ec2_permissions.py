@@ -58,7 +58,7 @@ def ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory) 
     """List everything that has to be allowed for an EC2 action."""
     name = f"ec2:{action}"
     if action == "RunInstances":
-        templates = [template for template in (_template(form, "LaunchTemplate.", inventory),) if template]
+        templates = _templates(form, "LaunchTemplate.", inventory)
         yield from _use_templates("RunInstances", templates, inventory)
         if not templates:  # with one, what is launched is known when it has been read (`launching`)
             yield from launch_permissions(_wish_of_form(form), inventory)
@@ -66,15 +66,14 @@ def ec2_permissions(action: str, form: Mapping[str, str], inventory: Inventory) 
         # What the fleet launches is asked for pool by pool (`fleets`), and refused in the answer.
         yield from _created(action, tag_specifications(form), ["fleet"])
         prefixes = {name.rpartition(".")[0] for name in form if re.search(r"\.LaunchTemplateSpecification\.", name)}
-        found = (_template(form, f"{prefix}.", inventory) for prefix in sorted(prefixes))
-        yield from _use_templates("CreateFleet", [one for one in found if one], inventory)
+        found = [one for prefix in sorted(prefixes) for one in _templates(form, f"{prefix}.", inventory)]
+        yield from _use_templates("CreateFleet", found, inventory)
     elif action in ("CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"):
         kind = {"CreateVolume": "volume", "CreateSnapshot": "snapshot"}.get(action, "launch-template")
         yield from _created(action, tag_specifications(form), [kind])
     elif action in _EC2_ON_RESOURCES:
         ids = [value for value in form.values() if value.partition("-")[0] in _EC2_ID_KINDS and "-" in value]
-        if template := _template(form, "", inventory):
-            ids.append(template)
+        ids += _templates(form, "", inventory)
         known = [(one, tags) for one in dict.fromkeys(ids) if (tags := inventory.tags_of(one)) is not None]
         keys = [value for key, value in form.items() if re.fullmatch(r"Tag\.\d+\.Key", key)]
         asked = {"aws:tagkeys": keys} if keys else {}
@@ -151,10 +150,10 @@ def launch_permissions(wish: LaunchWish, inventory: Inventory) -> Iterator[Permi
         yield Permission("iam:PassRole", role, {"iam:passedtoservice": ["ec2.amazonaws.com"]})
 
 
-def _template(form: Mapping[str, str], prefix: str, inventory: Inventory) -> str | None:
-    """Id of the launch template that ``{prefix}LaunchTemplateId`` or ``…Name`` names."""
-    name = form.get(f"{prefix}LaunchTemplateName")
-    return form.get(f"{prefix}LaunchTemplateId") or (inventory.launch_template_id(name) if name else None)
+def _templates(form: Mapping[str, str], prefix: str, inventory: Inventory) -> list[str]:
+    """Ids of the launch templates that ``{prefix}LaunchTemplateId`` or ``…Name`` can mean."""
+    given, name = form.get(f"{prefix}LaunchTemplateId"), form.get(f"{prefix}LaunchTemplateName")
+    return [given] if given else list(inventory.launch_template_ids(name)) if name else []
 
 
 def _use_templates(action: str, templates: Iterable[str], inventory: Inventory) -> Iterator[Permission]:

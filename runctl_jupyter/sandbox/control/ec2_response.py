@@ -40,7 +40,9 @@ class SandboxEC2Response(
     def start_instances(self) -> ActionResult:
         """StartInstances."""
         self.error_on_dryrun()
-        return self._changes("StartingInstances", self.ec2_backend.start_machines(self._get_param("InstanceIds", [])))
+        with self.ec2_backend.fleet.launch_lock:  # capacity and quota are looked at, then taken
+            changes = self.ec2_backend.start_machines(self._get_param("InstanceIds", []))
+        return self._changes("StartingInstances", changes)
 
     def stop_instances(self) -> ActionResult:
         """StopInstances."""

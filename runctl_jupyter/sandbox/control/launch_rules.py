@@ -257,13 +257,7 @@ def check_volume(device: str, ebs: Mapping[str, Any], least_gib: int) -> None:
         raise invalid_value(f"Volume of {size}GiB is invalid for {kind}; valid sizes are {low}-{high} GiB.")
     iops, throughput = ebs.get("Iops"), ebs.get("Throughput")
     if iops is not None:
-        if kind not in _VOLUME_IOPS:
-            raise refuse("InvalidParameterCombination", f"The parameter iops is not supported for {kind} volumes.")
-        low, high = _VOLUME_IOPS[kind]
-        if not low <= iops <= high:
-            raise invalid_value(f"Volume iops of {iops} is invalid; valid values are {low}-{high} for {kind}.")
-        if kind == "gp3" and iops > max(3_000, 500 * size):
-            raise invalid_value(f"Iops to volume size ratio of {iops / size:.0f} is too high; maximum is 500.")
+        _check_iops(kind, iops, size)
     elif kind in ("io1", "io2"):
         raise refuse("MissingParameter", f"The parameter iops must be specified for {kind} volumes.")
     if throughput is not None:
@@ -280,6 +274,16 @@ def check_initialization_rate(rate: int | None, *, from_snapshot: bool) -> None:
     low, high = _INITIALIZATION_MIB
     if not low <= int(rate) <= high:
         raise invalid_value(f"Value ({rate}) for parameter volumeInitializationRate is invalid: {low} to {high} MiB/s.")
+
+
+def _check_iops(kind: str, iops: int, size: int) -> None:
+    if kind not in _VOLUME_IOPS:
+        raise refuse("InvalidParameterCombination", f"The parameter iops is not supported for {kind} volumes.")
+    low, high = _VOLUME_IOPS[kind]
+    if not low <= iops <= high:
+        raise invalid_value(f"Volume iops of {iops} is invalid; valid values are {low}-{high} for {kind}.")
+    if kind == "gp3" and iops > max(3_000, 500 * size):
+        raise invalid_value(f"Iops to volume size ratio of {iops / size:.0f} is too high; maximum is 500.")
 
 
 def _check_throughput(kind: str, throughput: int, iops: int | None) -> None:

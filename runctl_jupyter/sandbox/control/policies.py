@@ -34,6 +34,8 @@ class Decision:
     allowed: bool
     denying: Sequence[Document] = ()
     """The statements that deny it explicitly."""
+    allowing: Sequence[Document] = ()
+    """Those that allow it."""
 
     @property
     def explicit_deny(self) -> bool:
@@ -50,7 +52,14 @@ def decide(documents: Iterable[Document], permission: Permission) -> Decision:
         if _applies(statement, permission)
     ]
     denying = [statement for statement in found if statement["Effect"] == "Deny"]
-    return Decision(bool(found) and not denying, denying)
+    allowing = [statement for statement in found if statement["Effect"] == "Allow"]
+    return Decision(bool(allowing) and not denying, denying, allowing)
+
+
+def matching(statement: Document, element: str, value: str) -> list[str]:
+    """Which entries of ``Action`` or ``Resource`` of a statement match a value."""
+    ignore_case = element == "Action"
+    return [each for each in _as_list(statement.get(element, [])) if _matches(each, value, ignore_case=ignore_case)]
 
 
 def allows(documents: Iterable[Document], permission: Permission) -> bool:
@@ -124,7 +133,7 @@ def _statement(sid: str, actions: list[str], resources: Any, condition: Document
 
 _OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload",
                    "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"]  # fmt: skip
-_BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
+_BUCKET_ACTIONS = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
 _OWN = {"StringEquals": {"aws:ResourceTag/runctl:managed": "true"}}
 
 
@@ -168,8 +177,7 @@ def user_policy() -> dict[str, Any]:
                                           "key-pair", "placement-group", "capacity-reservation")),
             "arn:aws:ec2:*::snapshot/*"]),
         _statement("TagOnCreate", ["ec2:CreateTags"], f"{ec2}*/*", {"StringEquals": {"ec2:CreateAction": [
-            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate",
-            "CreateSecurityGroup"]}}),
+            "RunInstances", "CreateFleet", "CreateVolume", "CreateSnapshot", "CreateLaunchTemplate"]}}),
         _statement("Own", [
             "ec2:TerminateInstances", "ec2:StopInstances", "ec2:StartInstances", "ec2:ModifyInstanceAttribute",
             "ec2:CancelSpotInstanceRequests", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:DeleteVolume",

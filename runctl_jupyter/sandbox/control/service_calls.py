@@ -27,8 +27,8 @@ class Inventory(Protocol):
     def default_subnet_ids(self) -> Sequence[str]:
         """Ids of the default subnets."""
 
-    def launch_template_id(self, name: str) -> str | None:
-        """Id of the launch template with this name; None when there is none."""
+    def launch_template_ids(self, name: str) -> Sequence[str]:
+        """Ids of the launch templates with this name, one a region at most."""
 
     def secret_arn(self, secret_id: str) -> str | None:
         """ARN of a secret by name or ARN; None when it does not exist."""

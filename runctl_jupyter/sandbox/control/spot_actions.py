@@ -35,6 +35,8 @@ class SpotActions(EC2BaseResponse):  # type: ignore[misc]
         """DescribeSpotPriceHistory: the prices in force between two times, newest first in each pool."""
         self.error_on_dryrun()
         request = self.params
+        if self.region != REGION:  # no machines, so no prices
+            return ActionResult({"SpotPriceHistory": [], "NextToken": ""})
         wanted = _wanted(request)
         now = datetime.now(UTC)
         # A client whose clock is ahead and asks from its "now" gets the price of now.

@@ -13,7 +13,8 @@ from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.account.acting import Acting, as_user
 
-OWN_ROLE = "runctl-instance"
+PASSING = ("setup-", "theirs")
+"""How the roles and buckets of single tests are called."""
 
 
 @pytest.fixture
@@ -48,18 +49,18 @@ def clean(admin: dict[str, str]) -> Iterator[None]:
     iam, s3 = as_user(admin, "iam"), as_user(admin, "s3")
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         name = profile["InstanceProfileName"]
-        if name != OWN_ROLE:
+        if name.startswith(PASSING):
             for role in profile["Roles"]:
                 iam.remove_role_from_instance_profile(InstanceProfileName=name, RoleName=role["RoleName"])
             iam.delete_instance_profile(InstanceProfileName=name)
     for role in iam.list_roles()["Roles"]:
         name = role["RoleName"]
-        if name != OWN_ROLE and not role["Path"].startswith("/aws-service-role"):
+        if name.startswith(PASSING):
             for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
                 iam.delete_role_policy(RoleName=name, PolicyName=policy)
             iam.delete_role(RoleName=name)
     for bucket in s3.list_buckets()["Buckets"]:
-        if bucket["Name"].startswith(("runctl-1", "setup-")):
+        if bucket["Name"].startswith(("runctl-1", *PASSING)):
             for found in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
                 s3.delete_object(Bucket=bucket["Name"], Key=found["Key"])
             s3.delete_bucket(Bucket=bucket["Name"])

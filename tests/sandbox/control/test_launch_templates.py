@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.sandbox import faults_client
+from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.conftest import Boto
 from tests.sandbox.control.conftest import Account
+from tests.sandbox.control.test_users import acting
 
 TAGS = [{"Key": "runctl:managed", "Value": "true"}]
 OWN = [{"ResourceType": "launch-template", "Tags": TAGS}]
@@ -83,6 +86,21 @@ def test_names_tags_and_tokens(templates: Templates) -> None:
     named = request["LaunchTemplateName"]
     assert refusal(create, **templates.request(data, LaunchTemplateName=named)).endswith("AlreadyExistsException")
     assert refusal(create, DryRun=True, **templates.request(data)) == "DryRunOperation"
+
+
+@pytest.mark.machineless
+def test_only_our_own_templates_can_be_removed_by_whatever_name(templates: Templates, sandbox: Connection) -> None:
+    admin = acting(sandbox, faults_client.admin_env(sandbox), "ec2")
+    data = {"InstanceType": "m5.large"}
+    foreign = admin.create_launch_template(LaunchTemplateName="foreign", LaunchTemplateData=data)["LaunchTemplate"]
+    delete = templates.ec2.delete_launch_template
+    assert refusal(delete, LaunchTemplateId=foreign["LaunchTemplateId"]) == "UnauthorizedOperation"
+    assert refusal(delete, LaunchTemplateName="foreign") == "UnauthorizedOperation"
+    named = {"LaunchTemplateName": "foreign"}
+    version = templates.ec2.create_launch_template_version
+    assert refusal(version, **named, LaunchTemplateData=data) == "UnauthorizedOperation"
+    admin.delete_launch_template(**named)
+    assert refusal(delete, **named) == "InvalidLaunchTemplateName.NotFoundException"
 
 
 @pytest.mark.machineless

@@ -312,3 +312,16 @@ def test_bare_line_says_where_you_are(local: Any) -> None:
     assert "target local" in text
     assert text.count("\n  runctl ") == 5
     assert json.dumps(run("").value.to_dict())
+
+
+def test_cost_of_this_computer(write_job: Any) -> None:
+    write_job()
+    outcome = run("cost --by day --since 2d --json")
+    said = outcome.value.to_dict()
+    assert outcome.as_json
+    assert (said["by"], said["cost_usd"], said["rows"], said["estimate"]) == ("day", 0, [], True)
+    assert run("cost").value.by == "job"
+    with pytest.raises(InvalidRequest, match="colour"):
+        run("cost --by colour")
+    with pytest.raises(InvalidRequest, match="neither a duration nor a time"):
+        run("cost --since soon")

@@ -136,6 +136,7 @@ def test_a_launching_cell_returns_at_once_with_a_live_card(
     notebook: Notebook, write_job: Any, local: Runctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = write_job(b"epoch=1\n", JobState.RUNNING)
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/lab/train.ipynb")  # as the Jupyter server tells its kernels
     asked: dict[str, Any] = {}
 
     def train(script: str | None, **kwargs: Any) -> Any:
@@ -152,6 +153,7 @@ def test_a_launching_cell_returns_at_once_with_a_live_card(
     assert first.startswith("# %%runctl train --param lr={lr}")
     assert body == "print('{kept}')\n"
     assert asked["params"] == {"lr": "0.5", "cfg": '{"lr": 1}'}
+    assert asked["origin"].notebook == "/home/me/lab/train.ipynb"
     assert asked["arguments"] == ("--epochs", "3")
     assert "● running" in await_text(notebook, "epoch=1")
     store = local.jobs.record.store

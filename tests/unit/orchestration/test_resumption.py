@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from runctl_jupyter.orchestration.config import SyncSettings
 from runctl_jupyter.orchestration.errors import InstanceNotReady, InvalidRequest, JobNotFound, RunctlError
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.jobs.jobs import Jobs
+from runctl_jupyter.orchestration.jobs.request import Origin
 from runctl_jupyter.orchestration.jobs.resumption import resume_point
 from runctl_jupyter.orchestration.jobs.submit import Submitter
 from runctl_jupyter.orchestration.targets.base import Place, Started
@@ -260,3 +261,23 @@ def test_who_cancels_before_the_launch_launches_nothing(world: World) -> None:
     world.submitter.resume(job, None, None, MachineAsked()).launched(10)
     assert world.machines.started == []
     assert world.jobs.get("j-1").state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("origin", "notebook"),
+    [
+        (None, None),
+        (Origin(None, "c1"), None),
+        (Origin("nb/train.ipynb", "c1"), "train.ipynb"),  # not below the project
+        (Origin("{root}/nb/train.ipynb", "c1"), "nb/train.ipynb"),
+        (Origin("/home/me/secret/train.ipynb", "c1"), "train.ipynb"),
+    ],
+)
+def test_a_job_knows_its_cell_and_notebook(world: World, origin: Origin | None, notebook: str | None) -> None:
+    if origin is not None and origin.notebook is not None:
+        origin = replace(origin, notebook=origin.notebook.format(root=world.root))
+    job = world.jobs.train("t.py", origin=origin)
+    assert isinstance(job, Job)
+    spec = world.record.spec(job.launched(10).id)
+    assert (spec.notebook, spec.cell_id) == (notebook, None if origin is None else "c1")
+    assert spec.project == "project"
