@@ -36,7 +36,7 @@ from runctl_jupyter.sandbox.control.regions import check_region
 from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
 from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
 from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
-from runctl_jupyter.sandbox.control.services import SERVICES
+from runctl_jupyter.sandbox.control.services import SERVICES, unvouched
 from runctl_jupyter.sandbox.control.settings import REGION
 from runctl_jupyter.sandbox.control.signature import (
     HttpRequest,
@@ -250,6 +250,10 @@ def _check_known(call: ServiceCall) -> None:
         words = f"The sandbox has no service {call.service}; it has {', '.join(SERVICES)}."
         raise ServiceError("NotImplemented", words, 501)
     check_operation(call)
+    instead = unvouched(call.service, call.action)
+    if instead is not None:
+        code = "InvalidAction" if call.service == "ec2" else "UnknownOperationException"
+        raise ServiceError(code, f"The sandbox does not implement {call.service}:{call.action}. {instead}", 501)
 
 
 def _not_implemented(call: ServiceCall, protocol: str, error: NotImplementedError) -> ServiceError:

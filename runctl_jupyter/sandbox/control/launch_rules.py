@@ -182,10 +182,12 @@ def check_max_price(price: str | None) -> None:
 def check_spot(request: Request) -> Mapping[str, Any] | None:
     """Give the spot options of a spot request, or None for on-demand; refuses what cannot be."""
     market = request.get("InstanceMarketOptions") or {}
-    if not market:
+    if not market or market.get("MarketType") == "on-demand":
         return None
     if market.get("MarketType") != "spot":
-        raise refuse("Unsupported", f"The market type '{market.get('MarketType')}' is not supported by the sandbox.")
+        raise refuse(
+            "UnsupportedOperation", f"The market type '{market.get('MarketType')}' is not supported by the sandbox."
+        )
     options: Mapping[str, Any] = market.get("SpotOptions") or {}
     kind, behaviour = options.get("SpotInstanceType", "one-time"), options.get("InstanceInterruptionBehavior")
     if kind == "persistent" and behaviour in (None, "terminate"):

@@ -116,5 +116,8 @@ def test_what_the_sandbox_does_not_have_is_said_with_what_it_has(sandbox: Connec
     answer = refusal(client(sandbox, "lambda", config=ONCE).list_functions).response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert "secretsmanager" in answer["Error"]["Message"]
+    answer = refusal(client(sandbox, "ec2", config=ONCE).allocate_address).response
+    assert answer["Error"]["Code"] == "InvalidAction"
+    assert "RunInstances" in answer["Error"]["Message"]
     answer = refusal(client(sandbox, "ec2", config=ONCE).describe_fast_snapshot_restores).response
     assert answer["Error"]["Code"] == "InvalidAction"

@@ -137,4 +137,6 @@ def test_a_persistent_instance_that_powers_itself_off_is_stopped(account: Accoun
     ],
 )
 def test_what_a_spot_request_may_not_ask(account: Account, options: dict[str, Any], code: str) -> None:
+    block = {"InstanceMarketOptions": {"MarketType": "capacity-block"}}
+    assert refusal(account.ec2.run_instances, **account.request(**block)) == "UnsupportedOperation"
     assert refusal(account.ec2.run_instances, **account.request(**spot(**options))) == code
