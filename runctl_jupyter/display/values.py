@@ -111,12 +111,17 @@ def _plan(plan: LaunchPlan) -> tuple[str, Facts, str]:
         ("disk", f"{plan.volume_gib} GiB"),
         ("price", f"{rate_text(plan.price_per_hour)}{extras} ({plan.price_source})"),
         ("time limit", duration_text(plan.ttl_s)),
-        ("costs at most", money_text(plan.total_at_ttl_usd)),
+        ("costs at most", f"{money_text(plan.total_at_ttl_usd)}{_besides(plan)}"),
         ("quota", _quota(plan)),
     ]
     facts += [("cheaper", _planned_type(each)) for each in plan.alternatives]
     types = " or ".join(each.instance_type for each in plan.candidates) or plan.instance_type
     return f"Would launch {types}{' spot' if plan.spot else ''}; nothing has been launched", facts, ""
+
+
+def _besides(plan: LaunchPlan) -> str:
+    known = plan.total_at_ttl_usd is None or plan.extras_per_hour is not None
+    return "" if known else ", and its disk and address: their price is not known"
 
 
 def _planned_type(planned: PlannedType) -> str:

@@ -125,7 +125,8 @@ class LaunchPlan(Value):
     price_source: str
     ttl_s: float
     total_at_ttl_usd: float | None
-    """What it costs at most: the dearest of the candidates with its disk, when it lives to its time limit."""
+    """What it costs at most: the dearest of the candidates, with disk and address as far as their price is known, when
+    it lives to its time limit."""
     image_found_by: str = ""
     """How the image was chosen: a public parameter, the setting."""
     candidates: Sequence[PlannedType] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -158,6 +159,11 @@ def test_a_plan_says_it_all() -> None:
     document = plan("g5.xlarge").to_dict()
     assert document["candidates"][0]["instance_type"] == "g5.xlarge"
     assert document["quota"]["left"] == 2
+
+
+def test_what_is_not_in_the_sum_is_said() -> None:
+    made = replace(plan("g5.xlarge"), extras_per_hour=None, total_at_ttl_usd=2.0)
+    assert "$2.00, and its disk and address: their price is not known" in value_text(made)
 
 
 def test_types_that_need_other_images_are_not_launched_together() -> None:
