@@ -109,7 +109,8 @@ def _cost_text(job: Job) -> str:
 
 
 def _facts(job: Job, ended: bool) -> list[tuple[str, str]]:
-    machine = " · ".join(part for part in (job.instance_type, job.instance_id) if part)
+    kind = f"{job.instance_type} spot" if job.spec.spot and job.instance_type else job.instance_type
+    machine = " · ".join(part for part in (kind, job.instance_id) if part)
     last = job.ended_at or now()
     cap = job.spec.limits.max_cost_usd
     cost = _cost_text(job) + (f" of {money_text(cap)} cap" if cap is not None else "")

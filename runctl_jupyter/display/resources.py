@@ -67,8 +67,8 @@ def _summary_tables(summary: ResourceSummary) -> list[tuple[Titles, Cells]]:
             each.kind,
             each.region,
             f"{each.count:,}",
-            _hourly(each.cost),
-            _monthly(each.cost),
+            _hourly(each.cost) if _costs(each.cost) else "",
+            _monthly(each.cost) if _costs(each.cost) else "",
             f"{each.orphans:,}" if each.orphans else "",
             f"{each.expired:,}" if each.expired else "",
         ]
@@ -93,10 +93,15 @@ def _summary_lines(summary: ResourceSummary) -> list[str]:
 
 
 def _cleanup_cells(report: CleanupReport) -> list[list[str]]:
-    verb = "would go" if report.dry_run else "removed"
-    rows = [_row(verb, each, each.reason or "nothing uses it") for each in report.remove]
+    rows = [_row(_verb(each, report), each, each.reason or "nothing uses it") for each in report.remove]
     rows += [_row("FAILED", each.resource, f"{each.what} {each.to_resolve}") for each in report.failed]
     return [*rows, *(_row("stays", each.resource, each.reason) for each in report.keep)]
+
+
+def _verb(each: Resource, report: CleanupReport) -> str:
+    if report.dry_run:
+        return "would go"
+    return "shuts down" if each.kind == "instance" else "removed"
 
 
 def _row(verb: str, each: Resource, why: str) -> list[str]:
@@ -119,6 +124,10 @@ def _cleanup_lines(report: CleanupReport) -> list[str]:
 
 def _price(each: Resource) -> str:
     return "" if each.usd_per_month == 0 else money_text(each.usd_per_month)
+
+
+def _costs(cost: Money) -> bool:
+    return cost.unknown > 0 or cost.usd_per_month > 0
 
 
 def _hourly(cost: Money) -> str:

@@ -67,7 +67,7 @@ class AwsSettings(_Table):
 class LaunchSettings(_Table):
     """Table ``[launch]``: what a machine gets when the command does not say."""
 
-    instance_type: str = "m5.large"
+    instance_type: Annotated[str, Field(pattern=r"\w")] = "m5.large"
     """One or several, in order of preference: ``g5.xlarge,g6.xlarge``."""
     instance_profile: str = "runctl-instance"
     ami: str | None = None
@@ -78,6 +78,11 @@ class LaunchSettings(_Table):
     """Seconds after which a machine powers itself off."""
     subnet: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
     """Subnets to launch in, one a zone; none takes the default VPC's."""
+
+    @property
+    def instance_types(self) -> list[str]:
+        """The types of `instance_type`, each by itself."""
+        return [name for each in self.instance_type.split(",") if (name := each.strip())]
 
 
 class SyncSettings(_Table):

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from runctl_jupyter.run_record import to_iso
 from runctl_jupyter.run_record.documents import to_plain
-
-if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.account.quotas import QuotaLeft
 
 
 class Value:
@@ -90,6 +87,27 @@ class PlannedType(Value):
     facts: str
     """GPUs, vCPUs and memory in words."""
     availability_zones: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class QuotaLeft(Value):
+    """A quota of vCPUs and what is left of it."""
+
+    code: str
+    name: str
+    limit: float
+    used: int
+    left: float
+    region: str
+    request_url: str
+    """Page on which AWS is asked for more."""
+    needed: int = 0
+    """vCPUs of the type that was asked about."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether the type fits in."""
+        return self.needed <= self.left
 
 
 @dataclass(frozen=True)

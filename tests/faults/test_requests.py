@@ -247,13 +247,16 @@ def machines_of(boto: Boto, job: Job) -> Sequence[str]:
 THROTTLED = {"status": 503, "code": "RequestLimitExceeded"}
 LAUNCH_FAULTS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "throttled": (
-        {"kind": "error", "service": "ec2", "operation": "RunInstances", "count": 2, **THROTTLED},
+        {"kind": "error", "service": "ec2", "operation": "CreateLaunchTemplate", "count": 2, **THROTTLED},
+        {"kind": "error", "service": "ec2", "operation": "CreateFleet", "count": 2, **THROTTLED},
+        {"kind": "error", "service": "ec2", "operation": "DeleteLaunchTemplate", "count": 2, **THROTTLED},
         {"kind": "error", "service": "ec2", "operation": "DescribeImages", "count": 2, **THROTTLED},
         {"kind": "error", "service": "ec2", "operation": "DescribeInstances", "count": 2, **THROTTLED},
-        {"kind": "error", "service": "ssm", "operation": "GetParameter", "count": 2, "code": "ThrottlingException"},
+        {"kind": "error", "service": "ssm", "operation": "GetParameters", "count": 2, "code": "ThrottlingException"},
     ),
     "answers lost": (
-        {"kind": "lost-answer", "service": "ec2", "operation": "RunInstances", "count": 1},
+        {"kind": "lost-answer", "service": "ec2", "operation": "CreateLaunchTemplate", "count": 1},
+        {"kind": "lost-answer", "service": "ec2", "operation": "CreateFleet", "count": 1},
         *(
             {"kind": "lost-answer", "service": "s3", "operation": "PutObject", "key": f"*/{name}.json", "count": 1}
             for name in ("spec", "provenance", "status")
@@ -277,6 +280,7 @@ def test_a_launch(name: str, engine: Engine, faults: FaultBox, watcher: Runctl, 
         count = check_success(job.wait(60), boto, training)
     assert all(hits.values()), hits
     assert machines_of(boto, job) == [job.instance_id]
+    assert boto("ec2").describe_launch_templates()["LaunchTemplates"] == []
     assert job.instance_id is not None
     watcher.instances.wait(job.instance_id, until="terminated", timeout=60)
     row(f"launch, {name}", job, count, hits=sum(hits.values()))

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.account.checkup import Answer
-from runctl_jupyter.orchestration.account.quotas import QuotaLeft, Quotas
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.dry_runs import may_launch
 from runctl_jupyter.orchestration.aws.network import Network
 from runctl_jupyter.orchestration.errors import PermissionDenied, RunctlError
+from runctl_jupyter.orchestration.model import QuotaLeft
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.families import family_of, request_url
 from runctl_jupyter.orchestration.aws.quotas import ServiceQuotas
 from runctl_jupyter.orchestration.errors import RunctlError
-from runctl_jupyter.orchestration.model import Value
+from runctl_jupyter.orchestration.model import QuotaLeft
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
-
-
-@dataclass(frozen=True)
-class QuotaLeft(Value):
-    """A quota of vCPUs and what is left of it."""
-
-    code: str
-    name: str
-    limit: float
-    used: int
-    left: float
-    region: str
-    request_url: str
-    """Page on which AWS is asked for more."""
-    needed: int = 0
-    """vCPUs of the type that was asked about."""
-
-    @property
-    def enough(self) -> bool:
-        """Whether the type fits in."""
-        return self.needed <= self.left
 
 
 class Quotas:

@@ -37,9 +37,15 @@ def enabled_regions(session: AwsSession) -> list[str]:
         return sorted(region["RegionName"] for region in session.ec2.describe_regions()["Regions"])
 
 
-def known_regions(session: AwsSession) -> list[str]:
-    """Return the regions that this version of boto3 knows; asks nobody."""
-    return session.boto3_session.get_available_regions("ec2")
+def known_regions(session: AwsSession, named: Iterable[str]) -> list[str]:
+    """Return the regions that there are: those that boto3 knows, and when one of `named` is newer, those of EC2."""
+    found = session.boto3_session.get_available_regions(
+        "ec2", partition_name=session.boto3_session.get_partition_for_region(session.region)
+    )
+    if not set(named) <= set(found):
+        with aws_errors("list the regions of AWS"):
+            found += [each["RegionName"] for each in session.ec2.describe_regions(AllRegions=True)["Regions"]]
+    return found
 
 
 class Owned:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors
-from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.errors import AwsRefused, InvalidRequest
 from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ class AwsPrices:
                 FormatVersion="aws_v1",
                 MaxResults=100,
             )
-        return list_price(answer["PriceList"], wanted)
+        try:
+            return list_price(answer["PriceList"], wanted)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Documents of documents: what cannot be read is no price, and no reason not to launch.
+            raise AwsRefused("The price list could not be read.", "Try again later; other sources are used.") from error
 
     def spot(self, instance_type: str) -> Mapping[str, float]:
         """Return the spot prices of now in USD per hour, by zone; none of a type that EC2 does not know.

@@ -44,7 +44,13 @@ def on_demand_price(instance_type: str, region: str | None) -> Price | None:
     per_hour = entry["price"].get(region) if entry else None
     if per_hour is None:
         return None
-    return Price(float(per_hour), SHIPPED_TABLE, _table_date())
+    return Price(float(per_hour), _table_source(), _table_date())
+
+
+def _table_source() -> str:
+    """Return what is known of where the table's prices are from: the catalogue, and which commit of it."""
+    table = _table()
+    return f"{SHIPPED_TABLE} ({table['source'].split()[0]} {table['commit'][:7]})"
 
 
 def _table_date() -> datetime | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.costs.prices import billed_seconds, cost_between
 from runctl_jupyter.run_record import from_iso
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.jobs.job import Job
     from runctl_jupyter.orchestration.model import Instance
     from runctl_jupyter.run_record import JobSpec, Status
 
@@ -44,7 +43,31 @@ class Span:
         return replace(self, begin=begin, end=end, cost=self.between(begin, end))
 
 
-def job_spans(job: Job, now: datetime) -> Iterator[Span]:
+class PaidJob(Protocol):
+    """What of a job says what was paid for."""
+
+    @property
+    def id(self) -> str:
+        """Of the job."""
+
+    @property
+    def spec(self) -> JobSpec:
+        """As it was asked for."""
+
+    @property
+    def status(self) -> Status:
+        """Of its newest attempt."""
+
+    @property
+    def earlier(self) -> Sequence[Status]:
+        """Of the attempts before."""
+
+    @property
+    def price_per_hour(self) -> float | None:
+        """USD of its machine; None when unknown."""
+
+
+def job_spans(job: PaidJob, now: datetime) -> Iterator[Span]:
     """Yield the attempts of a job that have cost something: machine, disks and address from its start to the end.
 
     A machine that was launched for the job counts from the moment in which it began to boot.

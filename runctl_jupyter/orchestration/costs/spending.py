@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.machine import disks_cost
+from runctl_jupyter.orchestration.costs.rates import RATES_SOURCE
 from runctl_jupyter.orchestration.costs.report import COLUMNS, WAYS, By, CostReport, CostRow
 from runctl_jupyter.orchestration.costs.spans import Span, job_spans, machine_span, once
 from runctl_jupyter.orchestration.costs.stored import Kept, requests_cost, storage_cost
@@ -77,6 +78,13 @@ class Spending:
             for span in spans:
                 self._on.setdefault(span.instance_id, []).append(span)
         self._paid = list(once([span for spans in self._spans.values() for span in spans], machines))
+        self._unpriced = {
+            each.id: each.launched_at
+            for each in account.instances
+            # Of one that is gone, what its job says is all that there is to know.
+            if each.id not in self._machines and (_runs(each) or each.id not in self._on)
+        }
+        """Machines that have cost something that nobody can say, and since when."""
 
     def _beside_machine(self, span: Span) -> Span:
         """Return a job's time without those parts that are told of its machine itself, which is still there."""
@@ -96,7 +104,7 @@ class Spending:
             told = chain(told, self._disks(attached=by == "instance"))
             rows = sorted(filter(_costs, told), key=lambda row: row.cost_usd or 0.0, reverse=True)
         everything = self._total(self._since, self._until)
-        notes = [ESTIMATE]
+        notes = [ESTIMATE, *self._sources(everything)]
         if by not in ("day", "instance") and (total(row.cost for row in rows).total_usd or 0.0) > (
             (everything.total_usd or 0.0) + 1e-6
         ):
@@ -116,13 +124,30 @@ class Spending:
             notes,
         )
 
+    def _sources(self, cost: Cost) -> Iterator[str]:
+        """Yield where the prices are from that a cost is made of."""
+        told = [each.price_source for each in self._account.instances if each.id in self._machines]
+        told += [job.spec.price_source or "" for job in self._account.jobs if self._spans[job.id]]
+        # Without zone and age, which differ from one to the next.
+        machines = list(dict.fromkeys(source.partition(",")[0] for source in told if source))
+        if machines:
+            yield f"Prices of instances: {', '.join(machines)}."
+        if cost.usd.keys() - {"machine"}:
+            yield f"Prices of disks, addresses and S3: {RATES_SOURCE}."
+
     def _total(self, begin: datetime, end: datetime) -> Cost:
         """Return what everything has cost between two moments, each machine's time once."""
         return (
             total(span.between(begin, end) for span in self._paid)
             + self._disks_between(self._account.disks, begin, end)
             + total(self._stored(job, begin, end) for job in self._account.jobs)
+            + total(self._unknown(end, each) for each in self._unpriced)
         )
+
+    def _unknown(self, end: datetime, instance_id: str) -> Cost:
+        """Return that a machine has cost something until then, if it is one of which nobody can say what."""
+        since = self._unpriced.get(instance_id)
+        return Cost.of(machine=None) if since is not None and since < end else Cost()
 
     def _stored(self, job: Job, begin: datetime, end: datetime) -> Cost:
         kept, region = self._account.kept.get(job.id, ()), self._account.region
@@ -133,17 +158,23 @@ class Spending:
 
     def _jobs(self, by: By) -> Iterator[CostRow]:
         """Yield what each job, or group of jobs, has cost, and what of the machines no job has used."""
-        groups: dict[tuple[str, str], list[Job]] = {}
+        groups: dict[str, list[Job]] = {}
+        names: dict[str, str] = {}
         for job in self._account.jobs:
-            groups.setdefault(_group(job, by), []).append(job)
-        for (key, name), jobs in groups.items():
+            key, name = _group(job, by)
+            groups.setdefault(key, []).append(job)
+            names.setdefault(key, name)  # the newest job's
+        for key, jobs in groups.items():
             live = any(not job.state.ended for job in jobs)
-            yield _row(key, name, by, total(map(self._of_job, jobs)), jobs=len(jobs), live=live)
+            yield _row(key, names[key], by, total(map(self._of_job, jobs)), jobs=len(jobs), live=live)
         for each in self._account.instances:
             if (span := self._machines.get(each.id)) is not None:
                 used = total(_once_between(self._on.get(each.id, ()), span, self._since, self._until))
                 rest = _less(span.between(self._since, self._until), used)
                 yield _row(each.id, each.name or each.id, "machine", rest, live=_runs(each))
+            elif each.id in self._unpriced:
+                unknown = self._unknown(self._until, each.id)
+                yield _row(each.id, each.name or each.id, "machine", unknown, live=_runs(each))
 
     def _of_job(self, job: Job) -> Cost:
         """Return what one job has cost: its time on machines, and what it keeps in S3."""
@@ -160,9 +191,10 @@ class Spending:
         for disk in self._account.disks or ():
             if disk.instance_id is not None:
                 disks.setdefault(disk.instance_id, []).append(disk)
-        for instance_id in {**on, **disks}:
+        for instance_id in {**on, **disks, **self._unpriced}:
             cost = total(span.between(self._since, self._until) for span in on.get(instance_id, ()))
             cost += self._disks_between(disks.get(instance_id, ()), self._since, self._until)
+            cost += self._unknown(self._until, instance_id)
             instance = known.get(instance_id)
             name = (instance.name if instance else "") or instance_id or "no instance"
             live = instance is not None and _runs(instance)
@@ -223,7 +255,8 @@ def _group(job: Job, by: By) -> tuple[str, str]:
     where = spec.notebook or ("a notebook" if spec.cell_id or spec.cell else "no notebook")
     if by == "cell":
         if spec.cell_id is None:
-            return f"{where}#", f"{where}: {'a cell' if spec.cell else spec.script}"
+            what = "a cell" if spec.cell else spec.script
+            return f"{where}#{what}", f"{where}: {what}"
         return f"{where}#{spec.cell_id}", f"{where}: cell {spec.cell_id[:8]} ({job.name})"
     if by == "notebook":
         return where, where

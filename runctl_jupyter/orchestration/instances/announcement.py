@@ -23,12 +23,16 @@ def announcement(spec: JobSpec) -> str:
     price = rate_text(known[0]) if known else "price unknown"
     if known and known[-1] != known[0]:
         price = f"{price} to {rate_text(known[-1])}"
+    sources = {offer.price_source for offer in spec.offers}
+    if len(sources) == 1 and any(sources):
+        price = f"{price} ({sources.pop()})"
     return f"Launching {' or '.join(types)}{market} in {spec.region}: {price}{_most(spec, None in prices, known)}."
 
 
 def _most(spec: JobSpec, some_unknown: bool, known: list[float]) -> str:
     limits = spec.limits
-    at_the_end = known[-1] * limits.ttl_s / 3600 if known and limits.ttl_s and not some_unknown else None
+    beside = sum(spec.beside_per_hour.values())
+    at_the_end = (known[-1] + beside) * limits.ttl_s / 3600 if known and limits.ttl_s and not some_unknown else None
     if limits.max_cost_usd is not None and (at_the_end is None or limits.max_cost_usd < at_the_end):
         return f", at most {money_text(limits.max_cost_usd)}: then it ends"
     if limits.ttl_s is None:

@@ -39,7 +39,7 @@ def examine_target(
     """
     if settings.target == "local":
         return examine_this_computer(settings, record)
-    wanted, seconds = instance_type or settings.launch.instance_type, timeout or TIMEOUT_S
+    wanted, seconds = instance_type or settings.launch.instance_types[0], timeout or TIMEOUT_S
     return examine(
         session,
         lambda hurried: machine_to_check(wanted, hurried, settings.launch, prices(), patience_s=seconds),

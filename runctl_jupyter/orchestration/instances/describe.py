@@ -21,6 +21,10 @@ TAG_MANAGED = "runctl:managed"
 TAG_OWNER = "runctl:owner"
 TAG_TTL = "runctl:ttl"
 """Seconds that the machine lives after each start; its end is the start plus this."""
+TAG_IDLE_STOP = "runctl:idle-stop"
+"""Seconds without any use after which the machine powers itself off."""
+TAG_LAUNCH = "runctl:launch"
+"""Which launch made it: one launch makes one machine, whatever becomes of requests and answers."""
 TAG_JOB = "runctl:job"
 TAG_ATTEMPT = "runctl:attempt"
 """Which attempt of that job: a job that was resumed has had other machines before."""
@@ -87,6 +91,7 @@ COLUMNS = (
     Column[Instance]("price", lambda i: rate_text(i.price_per_hour), right=True),
     Column[Instance]("cost", lambda i: money_text(i.cost_usd) if i.state == "running" else "", right=True),
     Column[Instance]("owner", lambda i: i.owner),
+    Column[Instance]("price from", lambda i: i.price_source),
 )
 REASON = Column[Instance]("why", lambda i: i.state_reason)
 """A further column, where one of the instances has stopped or ended."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.aws.profiles import may_be_new
 from runctl_jupyter.orchestration.errors import AwsRefused
+from runctl_jupyter.orchestration.instances.describe import TAG_LAUNCH
 from runctl_jupyter.orchestration.instances.failover import Failover
 from runctl_jupyter.orchestration.instances.planning import Knowledge, Planner, Prepared
 from runctl_jupyter.orchestration.instances.requests import Blueprint
 from runctl_jupyter.orchestration.instances.user_data import user_data
-from runctl_jupyter.orchestration.instances.wish import TAG_LAUNCH, Wish
+from runctl_jupyter.orchestration.instances.wish import Wish
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.ec2 import Ec2

@@ -14,10 +14,9 @@ from runctl_jupyter.orchestration.errors import (
     RunctlError,
 )
 from runctl_jupyter.orchestration.instances import consequences
-from runctl_jupyter.orchestration.instances.describe import LIVE, TAG_PROTECTED, TAG_TTL
+from runctl_jupyter.orchestration.instances.describe import LIVE, TAG_IDLE_STOP, TAG_PROTECTED, TAG_TTL
 from runctl_jupyter.orchestration.instances.sightings import Sightings
 from runctl_jupyter.orchestration.instances.user_data import after_start
-from runctl_jupyter.orchestration.instances.wish import TAG_IDLE_STOP
 from runctl_jupyter.orchestration.model import EndedInstance, Instance
 from runctl_jupyter.orchestration.waiting import wait_until
 from runctl_jupyter.run_record import StoreError

@@ -15,12 +15,13 @@ from runctl_jupyter.orchestration.instances.pools import Pool, pools_of, subnets
 from runctl_jupyter.orchestration.model import LaunchPlan, PlannedType
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.account.quotas import QuotaLeft, Quotas
+    from runctl_jupyter.orchestration.account.quotas import Quotas
     from runctl_jupyter.orchestration.aws.ec2 import Ec2
     from runctl_jupyter.orchestration.aws.ssm import Ssm
     from runctl_jupyter.orchestration.config import LaunchSettings
     from runctl_jupyter.orchestration.costs.prices import TypeFacts
     from runctl_jupyter.orchestration.costs.pricing import Prices
+    from runctl_jupyter.orchestration.model import QuotaLeft
     from runctl_jupyter.run_record import MachineAsked
 
 _ALTERNATIVES = 2
@@ -93,8 +94,7 @@ class Planner:
         """
         if asked.gpu is not None:
             return self._catalogue.with_gpu(asked.gpu)
-        default = [name.strip() for name in self._settings.instance_type.split(",")]
-        types = self._catalogue.facts(asked.instance_types or default)
+        types = self._catalogue.facts(asked.instance_types or self._settings.instance_types)
         first = types[0]
         for other in types[1:]:
             if (other.arch, other.accelerator_count > 0) != (first.arch, first.accelerator_count > 0):

@@ -60,6 +60,10 @@ def subnets_of(ec2: Ec2, chosen: Sequence[str], region: str) -> list[Subnet]:
     return found
 
 
+_SPOT_S = 3.0
+"""Seconds to wait for a spot price: no table has it, and by it the pools are put in order."""
+
+
 def pools_of(
     types: Sequence[TypeFacts],
     subnets: Sequence[Subnet],
@@ -82,7 +86,10 @@ def pools_of(
         zones = [subnet for subnet in _one_per_zone(subnets) if subnet.zone in offered.get(name, ())]
         list_price = None if spot else prices.on_demand(name)
         of_type = [
-            Pool(name, each.zone, each.id, spot, prices.spot(name, each.zone) if spot else list_price) for each in zones
+            Pool(
+                name, each.zone, each.id, spot, prices.spot(name, each.zone, patience_s=_SPOT_S) if spot else list_price
+            )
+            for each in zones
         ]
         pools += sorted(of_type, key=lambda pool: float("inf") if pool.price is None else pool.price.per_hour)
     if not pools:

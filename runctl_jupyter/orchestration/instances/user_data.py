@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runctl_jupyter.orchestration.instances import programs
+from runctl_jupyter.run_record import ATTEMPT_IS_KEPT
 
 _TTL = """\
 # The time limit comes first, so that it holds whatever else fails.
@@ -102,10 +103,11 @@ systemctl restart runctl-idle.service 2>/dev/null || {{
 """
 """Starts the guard, as a unit where there is systemd."""
 
-_UNFINISHED = """\
-# Runners that a power-off has cut off save what they have left on the disk.
+_UNFINISHED = f"""\
+# Runners that a power-off has cut off save what they have left on the disk. One may be at it already: cloud-init's
+# script of this boot has started it.
 for each in "$root"/jobs/*/*/unfinished; do
-  [ ! -f "$each" ] || sh "$each"
+  [ ! -f "$each" ] || sh "$each" || [ $? -eq {ATTEMPT_IS_KEPT} ]
 done
 """
 

@@ -8,13 +8,16 @@ import secrets
 from dataclasses import dataclass, field
 
 from runctl_jupyter.orchestration.errors import InvalidRequest
-from runctl_jupyter.orchestration.instances.describe import TAG_ATTEMPT, TAG_JOB, TAG_MANAGED, TAG_OWNER, TAG_TTL
+from runctl_jupyter.orchestration.instances.describe import (
+    TAG_ATTEMPT,
+    TAG_IDLE_STOP,
+    TAG_JOB,
+    TAG_LAUNCH,
+    TAG_MANAGED,
+    TAG_OWNER,
+    TAG_TTL,
+)
 from runctl_jupyter.run_record import MachineAsked
-
-TAG_IDLE_STOP = "runctl:idle-stop"
-"""Seconds without any use after which the machine powers itself off."""
-TAG_LAUNCH = "runctl:launch"
-"""Which launch made it: one launch makes one machine, whatever becomes of requests and answers."""
 
 FALLBACKS = ("never", "on-demand")
 

@@ -11,7 +11,6 @@ from runctl_jupyter.orchestration.resources.judging import Found, Surroundings, 
 from runctl_jupyter.orchestration.resources.kind import Kind, Region
 from runctl_jupyter.orchestration.resources.model import CleanupReport, FailedRemoval, Kept, Money, Resource
 from runctl_jupyter.orchestration.resources.survey import Surveyed
-from runctl_jupyter.run_record import StoreError
 
 _AT_ONCE = 50
 """Things that are looked at once more together, and removed right after that."""
@@ -94,7 +93,7 @@ class _Removal:
         """Look at things of one kind and region once more, and remove those that are still to go."""
         try:
             now_there = {each.id: each for each in kind.find(region, [each.id for each in going])}
-        except (RunctlError, StoreError, ValueError) as error:
+        except RunctlError as error:
             self.failed += [_failure(each, error) for each in going]
             return
         still = list(self._still_going(going, now_there))
@@ -122,7 +121,5 @@ class _Removal:
                 self.kept.append(Kept(again, why or "it is in use again"))
 
 
-def _failure(resource: Resource, error: Exception) -> FailedRemoval:
-    if isinstance(error, RunctlError):
-        return FailedRemoval(resource, error.what, error.to_resolve)
-    return FailedRemoval(resource, f"The run record cannot be read: {error}.", "Try again.")
+def _failure(resource: Resource, error: RunctlError) -> FailedRemoval:
+    return FailedRemoval(resource, error.what, error.to_resolve)

@@ -10,6 +10,9 @@ from runctl_jupyter.orchestration.instances.disks import to_disk
 from runctl_jupyter.orchestration.resources.judging import Found
 from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one, tags_of
 
+_FREE = ("available", "error")
+"""States of a volume that can be deleted (EBS User Guide, "Amazon EBS volume lifecycle")."""
+
 
 class Volumes:
     """EBS volumes."""
@@ -33,7 +36,11 @@ class Volumes:
                     tags=tags_of(each),
                     detail=f"{each['Size']} GiB {each.get('VolumeType', '')}",
                     usd_per_month=None if per_hour is None else per_hour * HOURS_PER_MONTH,
-                    in_use=f"attached to {', '.join(machines)}" if machines else "" if state == "available" else state,
+                    in_use=f"attached to {', '.join(machines)}"
+                    if machines
+                    else ""
+                    if state in _FREE
+                    else f"is {state}",
                     left_over="no machine has it",
                 )
             )

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.orchestration.costs.storage_prices import usd_per_month
-from runctl_jupyter.orchestration.errors import ConfigInvalid, RunctlError
+from runctl_jupyter.orchestration.errors import ConfigInvalid, RunctlError, StorageUnavailable
 from runctl_jupyter.orchestration.resources.judging import Found
 from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one
 from runctl_jupyter.orchestration.resources.references import referred_to
 from runctl_jupyter.orchestration.storage.bucket import BucketStore
 from runctl_jupyter.orchestration.storage.storage import storage_errors
 from runctl_jupyter.orchestration.units import size_text
-from runctl_jupyter.run_record import NotFound
 from runctl_jupyter.run_record.layout import BLOBS_PREFIX, JOBS_PREFIX
 
 if TYPE_CHECKING:
@@ -124,7 +123,12 @@ class LostBlobs:
             old = [each for each in store.walk(BLOBS_PREFIX) if each.last_modified < horizon]
             if not old:
                 return []
-            known = referred_to(record)
+            try:
+                known = referred_to(record)
+            except ValueError as error:
+                raise StorageUnavailable(
+                    f"What the jobs of the record refer to cannot be told: {error}.", "Update runctl-jupyter."
+                ) from error
             lost = [each for each in old if each.key.removeprefix(BLOBS_PREFIX) not in known]
             lost = [each for each in lost if not _is_runner(store, each.key)]
         if not lost:
@@ -181,9 +185,7 @@ def _owner_and_life(record: JobRecord, job_id: str) -> tuple[str, bool]:
     """Return whose a job is, and whether it has not ended; one that cannot be read may well be running."""
     try:
         with storage_errors():
-            seen = record.look(job_id)
-    except NotFound:
-        return "", False
+            seen = record.try_look(job_id)
     except (RunctlError, ValueError):
         return "", True
-    return seen.spec.owner, not seen.status.state.ended
+    return ("", False) if seen is None else (seen.spec.owner, not seen.status.state.ended)

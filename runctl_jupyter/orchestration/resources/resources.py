@@ -242,7 +242,7 @@ class Resources:
             raise InvalidRequest("--region and --all-regions exclude each other.", "Give one of them.")
         names = enabled_regions(self._session) if all_regions else list(dict.fromkeys(regions or ()))
         if regions:
-            known = known_regions(self._session)
+            known = known_regions(self._session, names)
             for name in names:
                 if name not in known:
                     close = difflib.get_close_matches(name, known, 1)

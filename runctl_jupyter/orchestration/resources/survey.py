@@ -14,7 +14,7 @@ from runctl_jupyter.orchestration.instances.describe import TAG_JOB
 from runctl_jupyter.orchestration.resources.judging import Found, Surroundings, judged
 from runctl_jupyter.orchestration.resources.kind import Kind, Region
 from runctl_jupyter.orchestration.resources.model import NotAsked, Resource
-from runctl_jupyter.run_record import StoreError
+from runctl_jupyter.orchestration.storage.explained import storage_errors
 
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.jobs.record import JobRecord
@@ -89,8 +89,6 @@ def _find(pair: tuple[Region, Kind]) -> list[Found] | RunctlError:
         return kind.find(region)
     except RunctlError as error:
         return error
-    except (StoreError, ValueError) as error:
-        return RunctlError(f"The run record cannot be read: {error}.", "Update runctl-jupyter, or try again.")
 
 
 def _ended_jobs(found: Iterable[Found], record: Callable[[], JobRecord]) -> tuple[set[str], str]:
@@ -100,11 +98,11 @@ def _ended_jobs(found: Iterable[Found], record: Callable[[], JobRecord]) -> tupl
         return set(), ""
     try:
         known = record()
-        return {job_id for job_id, ended in zip(ids, known.each(_ended_in(known), ids), strict=True) if ended}, ""
+        with storage_errors():
+            ended = known.each(_ended_in(known), ids)
     except RunctlError as error:
         return set(), error.what
-    except StoreError as error:
-        return set(), str(error)
+    return {job_id for job_id, over in zip(ids, ended, strict=True) if over}, ""
 
 
 def _ended_in(record: JobRecord) -> Callable[[str], bool]:

@@ -236,7 +236,7 @@ class Application:
             raise ServiceError(error.code, error.message) from error
         except NotImplementedError as error:
             log.warning("not implemented: %s %s: %s", call.service, call.action, error)
-            raise _not_implemented(call, protocol) from error
+            raise _not_implemented(call, protocol, error) from error
         except Exception as error:  # moto answers calls it cannot do with whatever Python raises
             log.exception("moto failed: %s %s %s", call.service, call.action or call.method, call.path)
             raise ServiceError("InternalFailure", f"{call.service}:{call.action}: {error!r}", 501) from error
@@ -252,8 +252,11 @@ def _check_known(call: ServiceCall) -> None:
     check_operation(call)
 
 
-def _not_implemented(call: ServiceCall, protocol: str) -> ServiceError:
-    message = f"The sandbox does not implement {call.service}:{call.action or call.method}."
+def _not_implemented(call: ServiceCall, protocol: str, error: NotImplementedError) -> ServiceError:
+    """Say what is not here; `error` tells it closer when only a part of the operation is missing."""
+    part = str(error)
+    closer = f" ({part})" if part and "Moto" not in part and "not yet implemented" not in part else ""
+    message = f"The sandbox does not implement {call.service}:{call.action or call.method}{closer}."
     code = {"s3": "NotImplemented", "json": "UnknownOperationException"}.get(protocol, "InvalidAction")
     return ServiceError(code, message, 501)
 
@@ -263,7 +266,7 @@ def _answered(service: OwnService, call: ServiceCall, parameters: Mapping[str, A
     try:
         result = service(call, parameters)
     except NotImplementedError as error:
-        raise _not_implemented(call, protocol) from error
+        raise _not_implemented(call, protocol, error) from error
     if result is None:
         return None
     if protocol == "query":

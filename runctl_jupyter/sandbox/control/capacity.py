@@ -6,7 +6,7 @@ Sources: EC2 User Guide ("Troubleshoot instance launch issues: Insufficient inst
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runctl_jupyter.sandbox.control.faults import NO_CAPACITY, SLOW_BOOT, Faults
 from runctl_jupyter.sandbox.control.machines import NO_CAPACITY_AT_LAUNCH, Fate
@@ -26,11 +26,25 @@ class Capacity:
         certain = [rule for rule in self._faults.rules(NO_CAPACITY) if not rule.late and rule.rate == 1]
         return all(any(rule.covers_launch(instance_type, zone, market) for rule in certain) for zone in zones)
 
+    def choose(self, instance_type: str, zones: Sequence[str], market: str) -> str | None:
+        """Give the first of these zones in which a launch finds a machine; None when there is none.
+
+        A fault that is about no zone in particular is hit once, however many zones a launch may use.
+        """
+
+        def hit(zone: str | None, example: str) -> bool:
+            return self._faults.take(
+                NO_CAPACITY,
+                lambda rule: not rule.late and rule.zone == zone and rule.covers_launch(instance_type, example, market),
+            ) is not None  # fmt: skip
+
+        if hit(None, zones[0]):
+            return None
+        return next((zone for zone in zones if not hit(zone, zone)), None)
+
     def refuses(self, instance_type: str, zone: str, market: str) -> bool:
-        """Whether a launch there finds nothing; a hit of the fault that says so."""
-        return self._faults.take(
-            NO_CAPACITY, lambda rule: not rule.late and rule.covers_launch(instance_type, zone, market)
-        ) is not None  # fmt: skip
+        """Whether a launch there finds nothing."""
+        return self.choose(instance_type, [zone], market) is None
 
     def fate(self, instance_type: str, zone: str, market: str) -> Fate:
         """How the boot of a machine that EC2 has taken on goes."""

@@ -228,6 +228,11 @@ class Fault:
         # Closing one end wakes everybody who waits on the other, however many they are.
         self._waited, self._held = socket.socketpair()
 
+    def __del__(self) -> None:
+        # When nobody waits in it any more.
+        self._waited.close()
+        self._held.close()
+
     def to_dict(self) -> dict[str, Any]:
         """Give rule and state as JSON values."""
         left = self.left_s()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.types import Base64EncodedString
@@ -23,9 +24,19 @@ class LaunchJournal:
     def __init__(self, store: StateStore, backend: Any) -> None:
         self._store = store
         self._backend = backend
+        self._lock = threading.Lock()
 
     def save_templates(self) -> None:
         """Keep all templates as they are now."""
+        with self._lock:  # or an older picture could be written over a newer one
+            self._save_templates()
+
+    def save_fleets(self) -> None:
+        """Keep the fleets of late as they are now, and forget the others."""
+        with self._lock:
+            self._save_fleets()
+
+    def _save_templates(self) -> None:
         tokens = {
             template_id: (token, digest) for token, (digest, template_id) in self._backend.template_tokens.items()
         }
@@ -39,13 +50,13 @@ class LaunchJournal:
                 "versions": [[version.data, version.description] for version in template.versions],
                 "token": tokens.get(template.id),
             }
-            for template in self._backend.launch_templates.values()
+            for template in list(self._backend.launch_templates.values())
         ])  # fmt: skip
 
-    def save_fleets(self) -> None:
-        """Keep the fleets of late as they are now."""
-        fleets = list(self._backend.fleets.values())
-        newest = max((fleet.create_time for fleet in fleets), default=None)
+    def _save_fleets(self) -> None:
+        horizon = datetime.now(UTC) - FLEETS_KEPT
+        for fleet_id in [one.id for one in list(self._backend.fleets.values()) if one.create_time < horizon]:
+            self._backend.fleets.pop(fleet_id, None)
         self._set(_FLEETS, [
             {
                 "id": fleet.id,
@@ -57,8 +68,7 @@ class LaunchJournal:
                 "errors": fleet.errors,
                 "tags": _tags(fleet),
             }
-            for fleet in fleets
-            if newest is not None and newest - fleet.create_time < FLEETS_KEPT
+            for fleet in list(self._backend.fleets.values())
         ])  # fmt: skip
 
     def restore(self) -> None:

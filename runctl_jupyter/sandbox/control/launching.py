@@ -187,9 +187,10 @@ def _place(backend: Any, checked: Checked, zones: Sequence[str]) -> str:
     """Subnet of the launch, in the first of `zones` that has room for it at the price."""
     asked = _asked_subnet(checked.request)
     most = (checked.spot or {}).get("MaxPrice")
-    for zone in within_price(checked.instance_type, zones, most):
-        if not backend.capacity.refuses(checked.instance_type, zone, checked.market):
-            return str(asked or backend.get_default_subnets()[zone].id)
+    cheap_enough = within_price(checked.instance_type, zones, most)
+    zone = backend.capacity.choose(checked.instance_type, cheap_enough, checked.market)
+    if zone is not None:
+        return str(asked or backend.get_default_subnets()[zone].id)
     named = zone_of(backend, checked.request)
     raise no_capacity(checked.instance_type, checked.market, named, offered_zones(checked.instance_type))
 

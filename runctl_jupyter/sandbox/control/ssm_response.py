@@ -22,6 +22,8 @@ AGENT_VERSION = "3.3.0.0"
 _DOCUMENT_PARAMETERS = ("commands", "workingDirectory", "executionTimeout")
 _COMMANDS_BYTES = 64 << 10
 """Size limit of a document (API reference, CreateDocument); for the commands in a request AWS publishes none."""
+_NOT_EMULATED = ("OutputS3BucketName", "CloudWatchOutputConfig", "NotificationConfig", "AlarmConfiguration")
+"""Parameters that would change what comes of a command: left out silently, they would be waited for in vain."""
 _ERROR_DIVIDER = "\n----------ERROR-------\n"
 # API reference, PutParameter: what a name and a value may be.
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+)+")
@@ -107,6 +109,9 @@ class SandboxSSMResponse(SimpleSystemManagerResponse):  # type: ignore[misc]
         return ActionResult({"Command": _command(self.commands.send(request, ids), at_send=True)})
 
     def _command_request(self) -> CommandRequest:
+        for one in _NOT_EMULATED:
+            if self._get_param(one):
+                raise NotImplementedError(f"{one} of SendCommand")
         name = str(self._get_param("DocumentName", ""))
         if name not in (DOCUMENT, f"arn:aws:ssm:::document/{DOCUMENT}") and not re.fullmatch(
             rf"arn:aws:ssm:[a-z0-9-]*:\d*:document/{DOCUMENT}", name

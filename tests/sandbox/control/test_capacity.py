@@ -69,6 +69,12 @@ def test_capacity_is_one_of_type_zone_and_market(sandbox: Connection, account: A
     account.launch(**here, **SPOT)
 
 
+def test_a_fault_of_one_launch_is_over_after_it(sandbox: Connection, account: Account, once: Any) -> None:
+    faults_client.add(sandbox, "no-capacity", count=1)
+    assert error_of(once.run_instances, **account.request())["Code"] == "InsufficientInstanceCapacity"
+    account.launch()
+
+
 def test_a_stopped_machine_may_find_no_capacity(sandbox: Connection, account: Account, once: Any) -> None:
     instance_id = account.launch()
     account.await_state(instance_id, "running")

@@ -91,6 +91,14 @@ def test_an_execution_timeout_out_of_range_is_an_hour(shared: Account, machine: 
     assert shared.result(command, machine)["Status"] == "Success"
 
 
+def test_what_would_be_left_out_silently_is_refused(shared: Account, machine: str) -> None:
+    with pytest.raises(ClientError, match="OutputS3BucketName"):
+        shared.ssm.send_command(
+            InstanceIds=[machine], DocumentName="AWS-RunShellScript", Parameters={"commands": ["true"]},
+            OutputS3BucketName="runctl-sandbox",
+        )  # fmt: skip
+
+
 def test_sessions_reach_machines_whose_agent_is_there(shared: Account, machine: str) -> None:
     assert shared.ssm.get_connection_status(Target=machine)["Status"] == "connected"
     assert shared.ssm.get_connection_status(Target="i-0123456789abcdef0")["Status"] == "notconnected"

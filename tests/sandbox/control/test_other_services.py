@@ -88,7 +88,7 @@ def test_a_schedule_fires_with_the_rights_of_its_role_and_is_gone(admin: Admin, 
     theirs = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     for name, volume in (("theirs", theirs), ("ours", ours)):
         scheduler.create_schedule(**request(
-            role, Name=name, ScheduleExpression=at(3), Target={"Input": json.dumps({"VolumeId": volume})},
+            role, Name=name, ScheduleExpression=at(5), Target={"Input": json.dumps({"VolumeId": volume})},
             ActionAfterCompletion="DELETE",
         ))  # fmt: skip
     assert {one["Name"] for one in scheduler.list_schedules()["Schedules"]} <= {"ours", "theirs"}

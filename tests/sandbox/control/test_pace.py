@@ -117,6 +117,11 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         connection = service.start(home, sandbox_mode(), options)
         account = Account(lambda name: client(connection, name))
         spot = account.ready(**SPOT_REQUEST)
+        stays = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
+        lasting = account.launch(
+            **SPOT_REQUEST | {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": stays}}
+        )
+        account.await_state(lasting, "running")
         kept = account.ready(ClientToken="before")
         before = account.describe(kept)
         data = {name: account.request()[name] for name in ("ImageId", "InstanceType", "TagSpecifications")}
@@ -166,5 +171,11 @@ def test_a_killed_sandbox_forgets_no_launch_and_no_object(tmp_path_factory: pyte
         assert template == named
         assert back.ec2.create_fleet(**fleet)["Instances"] == of_fleet
         back.await_state(spot, "terminated")
+        back.await_state(lasting, "running")  # EC2 starts what it has stopped
+        requests = back.ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+        assert {one["InstanceId"]: (one["Type"], one["State"]) for one in requests} == {
+            spot: ("one-time", "closed"),
+            lasting: ("persistent", "active"),
+        }
     finally:
         service.stop(home)

@@ -103,6 +103,7 @@ def planted(engine: Runctl, garden: Garden) -> Planted:
             garden.image(of_ended, fresh, "of-a-job-that-ended"): "has ended",
             garden.schedule(ours(), "runctl", "ttl-i-0123456789abcdef0"): "has ended",
             garden.upload(f"{prefix}/jobs/{ended.id}/checkpoints/1-00000/w.pt"): "nobody goes on",
+            garden.upload(f"{prefix}/jobs/261101-000003-none/checkpoints/1-00000/w.pt"): "nobody goes on",
             f"s3://{BUCKET}/{prefix}/blobs/": "no job refers",
         },
         stays={
@@ -209,6 +210,25 @@ def test_what_one_may_not_ask_is_named(rc: Runctl, paper: Paper, planted: Plante
         acting(rc, paper).list(kinds=["instance"])
 
 
+def test_where_a_job_cannot_be_read_no_blob_is_called_lost(rc: Runctl, garden: Garden, planted: Planted) -> None:
+    store, unreadable = rc.jobs.record.store, JobKeys("261101-000009-what")
+    store.put(unreadable.spec, b"{}")
+    upload = garden.upload(f"{rc.settings.prefix}/{unreadable.prefix}outputs/x.bin")
+    try:
+        listed = rc.resources.list()
+        report = rc.resources.cleanup(kinds=["upload"])
+    finally:
+        store.delete([unreadable.spec])
+    found = {each.id: each for each in listed}
+    assert found[upload].in_use == "job 261101-000009-what has not ended"
+    assert upload not in {each.id for each in report.remove}
+    assert not any(each.kind == "blobs" for each in listed)
+    (note,) = listed.notes
+    assert note.startswith("not asked: blobs in us-east-1: What the jobs of the record refer to cannot be told")
+    key, _, upload_id = upload.removeprefix(f"s3://{BUCKET}/").partition("?uploadId=")
+    garden.client("s3").abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload_id)
+
+
 def test_a_cleanup_that_only_shows_removes_nothing(rc: Runctl, garden: Garden, planted: Planted) -> None:
     before = garden.there()
     report = rc.resources.cleanup(**EVERYWHERE)
@@ -299,7 +319,7 @@ def test_a_spot_machine_and_its_request_are_one(rc: Runctl, garden: Garden) -> N
 def test_status_tells_of_machines_past_their_limit(rc: Runctl, garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     garden.machine(ours(ttl="60"))
     before = rc.status().overdue_instances
-    monkeypatch.setattr("runctl_jupyter.orchestration.runctl.now", lambda: now() + timedelta(minutes=12))
+    monkeypatch.setattr("runctl_jupyter.orchestration.resources.status.now", lambda: now() + timedelta(minutes=12))
     status = rc.status()
     assert (before, status.overdue_instances > 0) == (0, True)
     assert "runctl resources cleanup" in value_text(status)

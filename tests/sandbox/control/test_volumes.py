@@ -119,7 +119,7 @@ def until(look: Callable[[], bool]) -> None:
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     home = tmp_path_factory.mktemp("slow-volumes")
     try:
-        yield service.start(home, "plain", service.StartOptions(pace=4.0))
+        yield service.start(home, "plain", service.StartOptions(pace=8.0))
     finally:
         service.stop(home)
 
@@ -160,7 +160,7 @@ def end_by_schedule(sandbox: Connection, machine: str) -> None:
     iam.put_role_policy(RoleName="belt", PolicyName="p", PolicyDocument=json.dumps(version | rights))
     target = {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:terminateInstances", "RoleArn": role,
               "Input": json.dumps({"InstanceIds": [machine]})}  # fmt: skip
-    at = datetime.now(UTC) + timedelta(seconds=3)
+    at = datetime.now(UTC) + timedelta(seconds=5)
     admin(sandbox, "scheduler").create_schedule(
         Name="belt", ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})", FlexibleTimeWindow={"Mode": "OFF"},
         ActionAfterCompletion="DELETE", Target=target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,27 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "01_quickstart.ipynb"
+MONEY = "02_machines_and_money.ipynb"
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+Shown = Mapping[str, Any]
+"""Outputs of each cell, by its first line."""
+
+
+@pytest.fixture
+def run_notebook(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Shown]:
+    """Run a notebook top to bottom in a new kernel, as a user would."""
+
+    def run(name: str) -> Shown:
+        for variable, value in terminal.env.items():
+            monkeypatch.setenv(variable, value)
+        for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+            monkeypatch.setenv(variable, str(terminal.folder.parent / variable.lower()))
+        notebook = nbformat.read(NOTEBOOKS / name, as_version=4)  # type: ignore[no-untyped-call]  # nbformat
+        client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(terminal.folder)}})
+        client.execute()
+        return {cell.source.splitlines()[0]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+    return run
 
 
 @pytest.mark.timeout(600)
@@ -32,15 +53,8 @@ def test_demo_and_a_second_one_downloads_nothing(terminal: Any) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_quickstart_notebook(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in terminal.env.items():
-        monkeypatch.setenv(name, value)
-    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
-        monkeypatch.setenv(name, str(terminal.folder.parent / name.lower()))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # nbformat
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(terminal.folder)}})
-    client.execute()
-    shown = {cell.source.splitlines()[0]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+def test_quickstart_notebook(run_notebook: Callable[[str], Shown]) -> None:
+    shown = run_notebook("01_quickstart.ipynb")
     (card,) = shown["%%runctl train --on dev --name digits -- --epochs 10"]
     assert "✓ succeeded  digits" in card["data"]["text/plain"]
     assert len(card["data"]["text/html"].encode()) < 20 * 1024
@@ -60,3 +74,21 @@ def test_quickstart_notebook(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> 
     (shapes,) = shown["from runctl_jupyter import Runctl"]
     assert "'weight0': (64, 64)" in shapes["data"]["text/plain"]
     assert "terminated" in shown["%runctl terminate dev --wait"][0]["data"]["text/plain"]
+
+
+@pytest.mark.timeout(300)
+def test_machines_and_money_notebook(run_notebook: Callable[[str], Shown]) -> None:
+    shown = {line: outputs[-1]["data"]["text/plain"] for line, outputs in run_notebook(MONEY).items()}
+    plan = shown["%runctl create --gpu A10G:1 --spot --dry-run"]
+    assert "g5.xlarge spot: 1 A10G" in plan
+    assert "costs at most" in plan
+    (created,) = [text for line, text in shown.items() if "--fallback on-demand" in line]
+    assert "running" in created
+    assert "g5.xlarge spot" not in created
+    assert "g5.xlarge" in created
+    assert "NVIDIA A10G" in shown["%runctl processes trainer"]
+    assert "protected" in shown["%runctl protect trainer"]
+    assert "at list prices" in shown["%runctl cost --by instance"]
+    assert "a month" in shown["%runctl resources summary"]
+    assert "terminated" in shown["%runctl terminate trainer --wait"]
+    assert "Nothing to remove" in shown["%runctl resources cleanup"]

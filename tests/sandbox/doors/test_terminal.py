@@ -39,6 +39,12 @@ def test_a_machines_life(terminal: Any, machine: str) -> None:
     assert listed[0]["price_per_hour"] > 0
     assert terminal.json("show", "dev")["instance_type"] == "m5.large"
     assert terminal.json("stop", "dev", "--wait")["state"] == "stopped"
+    spent = terminal.json("cost", "--by", "instance", "--since", "1d")
+    (row,) = [each for each in spent["rows"] if each["key"] == machine]
+    assert row["live"] is False
+    assert row["cost_parts"]["machine"] > 0, "what it has cost while it ran"
+    assert row["cost_parts"]["disk"] > 0, "which is billed on"
+    assert "estimate" in terminal.run("cost")[0].decode()
     _, error = terminal.run("train", "nothing.py", "--on", "dev", status=2)
     assert len(error.splitlines()) == 2
     assert terminal.json("start", "dev")["state"] == "running"

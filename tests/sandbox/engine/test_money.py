@@ -44,7 +44,7 @@ def test_the_price_list_comes_first_and_then_the_table(rc: Runctl, faulty: Conne
     assert kept.source == PRICE_LIST, "what was told is not asked again"
     refused = engine({})._prices.on_demand("g5.xlarge")
     assert refused is not None
-    assert (refused.source, refused.as_of) == (SHIPPED_TABLE, None)
+    assert (refused.source.startswith(SHIPPED_TABLE), refused.as_of) == (True, None)
 
 
 def test_a_price_list_that_is_slow_is_not_waited_for(engine: Engine, faulty: Connection) -> None:
@@ -53,7 +53,7 @@ def test_a_price_list_that_is_slow_is_not_waited_for(engine: Engine, faulty: Con
     begin = time.monotonic()
     found = [prices.on_demand(name) for name in ("g5.xlarge", "g5.2xlarge", "m5.large", "m5.xlarge")]
     assert time.monotonic() - begin < 2.5
-    assert [price and price.source for price in found] == [SHIPPED_TABLE] * 4
+    assert all(price is not None and price.source.startswith(SHIPPED_TABLE) for price in found)
 
 
 def test_spot_is_asked_of_ec2_alone(rc: Runctl, boto: Boto, faulty: Connection, engine: Engine) -> None:

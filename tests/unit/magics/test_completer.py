@@ -43,6 +43,7 @@ def test_values(local: Runctl) -> None:
     assert set(tab("%runctl use ")) == {"sandbox", "aws", "local"}
     assert "m5.large" in tab("%runctl create m5.l")
     assert "g5.xlarge" in tab("%runctl train x.py --instance-type g5.x")
+    assert "m5.large,m5.xlarge" in tab("%runctl create m5.large,m5.x")
 
 
 def test_jobs_by_name_and_id(write_job: Any) -> None:

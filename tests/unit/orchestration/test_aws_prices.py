@@ -95,6 +95,13 @@ def test_a_type_without_a_price(price_list: PriceList) -> None:
     assert AwsPrices(session()).on_demand("x9.huge") is None
 
 
+@pytest.mark.parametrize("document", ["{", "[]", "{}", '{"product": {"attributes": 5}}'])
+def test_documents_that_cannot_be_read(price_list: PriceList, document: str) -> None:
+    price_list.answer = {"PriceList": [document]}
+    with pytest.raises(AwsRefused, match="could not be read"):
+        AwsPrices(session()).on_demand("m5.large")
+
+
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [(400, "AccessDeniedException", PermissionDenied), (500, "InternalErrorException", AwsRefused)],

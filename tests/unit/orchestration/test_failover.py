@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.launches import Launches
@@ -53,6 +55,30 @@ def test_every_pool_that_was_tried_is_named_once() -> None:
     what, how = str(raised.value).splitlines()
     assert f"m5.large spot in {', '.join(ZONES)} [{NONE}]" in what
     assert "--fallback on-demand" in how
+
+
+EVERYWHERE = [(each.instance_type, each.zone[-1], each.spot) for each in (*SPOT, *ON_DEMAND)]
+
+
+@given(
+    free=st.sets(st.sampled_from(EVERYWHERE), max_size=3),
+    tries=st.integers(1, 4),
+    without=st.sampled_from([(), ("CreateFleet",), ("CreateLaunchTemplate",)]),
+)
+def test_a_machine_is_had_wherever_there_is_one_and_never_two(
+    free: set[tuple[str, str, bool]], tries: int, without: tuple[str, ...]
+) -> None:
+    market = Market(lambda *pool: None if pool in free else NONE, tries=tries, without=without)
+    if not free:
+        with pytest.raises(CapacityUnavailable) as raised:
+            launch(market, SPOT, ON_DEMAND)
+        assert len(raised.value.tried) == len(EVERYWHERE)
+        assert market.machines == {}
+        return
+    got = launch(market, SPOT, ON_DEMAND).pool
+    assert (got.instance_type, got.zone[-1], got.spot) in free
+    assert got.spot or not any(spot for _, _, spot in free)
+    assert len(market.machines) == 1
 
 
 def test_a_fleet_that_can_fulfil_nothing_is_not_asked_for_ever() -> None:

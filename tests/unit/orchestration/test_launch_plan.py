@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from runctl_jupyter.display.values import value_text
-from runctl_jupyter.orchestration.account.quotas import QuotaLeft, Quotas
+from runctl_jupyter.orchestration.account.quotas import Quotas
 from runctl_jupyter.orchestration.aws.ec2 import Ec2, Subnet
 from runctl_jupyter.orchestration.aws.ssm import Ssm
 from runctl_jupyter.orchestration.config import LaunchSettings
@@ -16,7 +16,7 @@ from runctl_jupyter.orchestration.costs.pricing import Prices
 from runctl_jupyter.orchestration.errors import InvalidRequest, LaunchRefused
 from runctl_jupyter.orchestration.instances.announcement import announcement
 from runctl_jupyter.orchestration.instances.planning import Knowledge, Planner
-from runctl_jupyter.orchestration.model import LaunchPlan
+from runctl_jupyter.orchestration.model import LaunchPlan, QuotaLeft
 from runctl_jupyter.run_record import JobSpec, Limits, MachineAsked, MachineOffer
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -112,6 +112,13 @@ def test_without_a_default_vpc_it_says_what_to_set() -> None:
     assert "subnet" in raised.value.to_resolve
     assert LaunchSettings.model_validate({"subnet": "subnet-1"}).subnet == ("subnet-1",)
     assert LaunchSettings.model_validate({"subnet": ["subnet-1", "subnet-2"]}).subnet == ("subnet-1", "subnet-2")
+
+
+def test_the_settings_types_are_launched_when_nothing_is_said() -> None:
+    prepared = planner(Account(), instance_type="g6.xlarge, g5.xlarge").prepare(MachineAsked())
+    assert [facts.name for facts in prepared.types] == ["g6.xlarge", "g5.xlarge"]
+    spot = planner(Account(), instance_type="g6.xlarge").prepare(MachineAsked(spot=True))
+    assert (spot.first.instance_type, spot.first.spot) == ("g6.xlarge", True)
 
 
 def test_an_image_and_how_it_was_found() -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runctl_jupyter.commands.resources import KINDS as WORDS
 from runctl_jupyter.display.values import notebook_bundle, value_text
@@ -265,3 +267,50 @@ def test_a_listing_is_of_resources() -> None:
     row = judged(found(), AROUND)
     assert isinstance(row, Resource)
     assert row.to_dict()["created_at"] == "2026-11-27T12:00:00.000Z"
+
+
+_AGES = st.one_of(st.none(), st.integers(0, 200).map(lambda hours: NOON - timedelta(hours=hours)))
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> Found:
+    """Return a thing in whatever condition."""
+    return found(
+        "instance" if draw(st.booleans()) else "volume",
+        f"r-{draw(st.integers(0, 10**9))}",
+        tags={
+            TAG_OWNER: draw(st.sampled_from(["me", "you", ""])),
+            **draw(st.sampled_from([{}, {TAG_PROTECTED: "true"}, {TAG_PROTECTED: "false"}, {TAG_PROTECTED: "?"}])),
+        },
+        created_at=draw(_AGES),
+        expires_at=draw(_AGES),
+        in_use=draw(st.sampled_from(["", "is running"])),
+        left_over=draw(st.sampled_from(["", "no machine has it"])),
+    )
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+@given(
+    st.lists(anything(), max_size=12, unique_by=lambda each: each.id),
+    st.builds(
+        Choice,
+        st.sampled_from([None, "me"]),
+        st.one_of(st.none(), st.integers(0, 200).map(lambda hours: timedelta(hours=hours))),
+        st.booleans(),
+    ),
+    st.booleans(),
+)
+def test_whatever_there_is_nothing_goes_that_must_not(things: list[Found], choice: Choice, dry_run: bool) -> None:
+    shelves = [Shelf(kind, [], *(each for each in things if each.kind == kind)) for kind in ("instance", "volume")]
+    report = cleaned(shelves, choice, dry_run=dry_run)
+    left = {each_id for shelf in shelves for each_id in shelf.there}
+    gone = {each.id for each in things} - left
+    assert gone == (set() if dry_run else {each.id for each in report.remove})
+    for each in report.remove:
+        assert not each.protected
+        assert each.created_at is not None
+        assert choice.owner in (None, each.owner)
+        assert choice.older_than is None or NOON - each.created_at >= choice.older_than
+        assert each.expired or not each.in_use
+        assert each.wrong or not choice.orphans_only
+        assert not each.orphan or NOON - each.created_at >= LAUNCH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_cells_notebooks_and_projects(world: World) -> None:
     world.job("d", 6, 5, project="digits")
     world.job("e", 5, 4, project="faces")
     assert machine_usd(world.report("cell")) == {
-        "lab/train.ipynb#11111111-aaaa": 2, "lab/train.ipynb#22222222-bbbb": 1, "no notebook#": 2,
+        "lab/train.ipynb#11111111-aaaa": 2, "lab/train.ipynb#22222222-bbbb": 1, "no notebook#fit.py": 2,
     }  # fmt: skip
     assert machine_usd(world.report("notebook")) == {"lab/train.ipynb": 3, "no notebook": 2}
     assert machine_usd(world.report("project")) == {"digits": 4, "faces": 1}
@@ -222,6 +223,20 @@ def test_says_that_it_is_an_estimate_everywhere(world: World) -> None:
         assert "estimate" in shown
         assert "Cost Explorer" in shown
     assert "<table" in bundle["text/html"]
+
+
+def test_names_the_sources_of_its_prices(world: World) -> None:
+    world.job("a", 5, 4, price_source="EC2 spot price history, us-east-1a, today")
+    world.job("b", 5, 4, "i-2", price_source="EC2 spot price history, us-east-1b, today")
+    world.job("c", 5, 4, "i-3", price_source="AWS price list, 3 days ago")
+    world.disk("vol-1", 5, None)
+    notes = world.report().notes
+    (instances,) = [note for note in notes if note.startswith("Prices of instances")]
+    assert sorted(instances.removesuffix(".").split(": ")[1].split(", ")) == [
+        "AWS price list",
+        "EC2 spot price history",
+    ]
+    assert any(note.startswith("Prices of disks") and "2026-11-30" in note for note in notes)
 
 
 def test_as_a_data_frame(world: World) -> None:
@@ -259,3 +274,29 @@ def test_since() -> None:
     with pytest.raises(InvalidRequest, match="by 'colour'"):
         checked_since("colour", HOUR, NOW)
     assert OFFERED == WAYS
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_a_machine_whose_price_nobody_knows_is_not_free(world: World, by: By) -> None:
+    world.machine("i-1", 5)
+    spot = replace(world.instances[0], id="i-spot", price_per_hour=None, cost_usd=None)
+    world.instances[0] = replace(spot, cost_parts=Cost.of(machine=None, disk=0.1).to_dict())
+    world.job("a", 4, 3, "i-spot")
+    report = world.report(by)
+    assert report.total.usd["machine"] == pytest.approx(1), "what its job says is known"
+    assert report.total.unknown == {"machine"}
+    assert report.price_per_hour is None
+    key = {"day": "2026-11-24"}.get(by, "i-spot")
+    (row,) = [each for each in report.rows if each.key == key]
+    assert "machine" in row.cost.unknown
+    world.instances[0] = replace(world.instances[0], state="terminated")
+    assert not world.report(by).total.unknown, "gone: its job's time was all"
+
+
+def test_a_cell_is_one_row_whatever_its_jobs_are_called(world: World) -> None:
+    world.job("a", 9, 8, notebook="n.ipynb", cell_id="11111111", cell=True)
+    world.job("b", 8, 7, notebook="n.ipynb", cell_id="11111111", cell=True)
+    renamed = replace(world.jobs[1].spec, name="other")
+    world.jobs[1]._seen = replace(world.jobs[1]._seen, spec=renamed)
+    (row,) = rows(world.report("cell"), "cell")
+    assert (row.jobs, round(row.cost.usd["machine"], 6)) == (2, 2)
