@@ -17,7 +17,6 @@ from runctl_jupyter.orchestration.errors import (
     InstanceProtected,
     InvalidRequest,
 )
-from runctl_jupyter.orchestration.instances.lifecycle import LifeCycle
 from runctl_jupyter.orchestration.instances.sightings import Sightings
 from runctl_jupyter.orchestration.jobs import job as job_module
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
@@ -62,6 +61,7 @@ def launched(paper: Paper, **changes: Any) -> str:
         "InstanceType": "m5.large",
         "MinCount": 1,
         "MaxCount": 1,
+        "IamInstanceProfile": {"Name": "runctl-instance"},
         "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
     }
     return str(ec2.run_instances(**{**request, **changes})["Instances"][0]["InstanceId"])
@@ -249,25 +249,26 @@ def test_an_instance_that_is_forgotten_for_a_moment_is_as_it_was() -> None:
         sightings.look()
 
 
-def test_a_persistent_request_is_cancelled_before_its_instance_ends(rc: Runctl) -> None:
-    """No launch of ours makes one; but one that carries our tag must not come back after its end."""
-    calls: list[str] = []
-
-    class Cloud:
-        def spot_request(self, request_id: str) -> dict[str, str]:
-            return {"Type": "persistent", "State": "active"}
-
-        def volumes(self, _: object) -> list[Any]:
-            return []
-
-        def cancel_spot_request(self, request_id: str) -> None:
-            calls.append(f"cancel {request_id}")
-
-        def terminate(self, ids: list[str]) -> None:
-            calls.append(f"terminate {ids[0]}")
-
-    seen = replace(created(rc), spot=True, spot_request_id="sir-1")
-    gone = replace(seen, state="shutting-down")
-    life = LifeCycle(cast(Any, Cloud()), cast(Any, None), lambda _: gone if calls else seen, lambda _: (), ttl_s=1.0)
-    life.terminate([seen.id], wait=False, force=False)
-    assert calls == ["cancel sir-1", f"terminate {seen.id}"]
+def test_a_persistent_spot_instance_can_be_stopped_and_does_not_come_back(rc: Runctl, paper: Paper) -> None:
+    """No launch of ours makes one; but one that carries our tag must not be replaced after its end."""
+    tags = [{"Key": "runctl:managed", "Value": "true"}]
+    kinds = ("instance", "volume", "spot-instances-request")
+    spot = launched(
+        paper,
+        InstanceMarketOptions={
+            "MarketType": "spot",
+            "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"},
+        },
+        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in kinds],
+    )
+    request_id = rc.instances.wait(spot, until="running").spot_request_id
+    assert rc.instances.stop(spot, wait=True).state == "stopped"
+    assert rc.instances.start(spot).state == "running"
+    cancels = requests(paper, "CancelSpotInstanceRequests")
+    assert rc.instances.terminate(spot, wait=True).state == "terminated"
+    assert hits(paper, cancels) == 1
+    (request,) = client(paper.connection, "ec2").describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])[
+        "SpotInstanceRequests"
+    ]
+    assert request["State"] == "cancelled"
+    assert len(rc.instances.list()) == 0
