@@ -116,7 +116,9 @@ def _told(
             left_out.append(name)
         else:
             told.append(failed(name, answer, blocks=name in needed))
-    if late:
+    if late and AwsUnreachable in causes:  # the same cause, which some have not met yet
+        left_out += late
+    elif late:
         state: State = "blocked" if set(late) & set(needed) else "warning"
         told.append(Check("no answer", state, f"within {waited_s:.1f} s: {', '.join(late)}", _LATE))
     if left_out:

@@ -89,3 +89,15 @@ def test_only_what_is_needed_blocks_by_failing() -> None:
     assert report.well
     blocked = run_checks({"b": lambda: ("blocked", "no bucket", "runctl setup")}, deadline=soon(10))
     assert not DoctorReport("aws", "m5.large", blocked, 0.1).well
+
+
+def test_who_is_late_while_aws_cannot_be_reached_is_not_told_twice(hole: threading.Event) -> None:
+    def swallowed() -> Answer:
+        hole.wait()
+        return fine()
+
+    def unreachable() -> Answer:
+        raise AwsUnreachable("No way.", "Check the network.")
+
+    found = run_checks({"identity": unreachable, "b": swallowed}, deadline=soon(), needed=("identity",))
+    assert [(check.name, check.state) for check in found] == [("identity", "blocked"), ("not known", "warning")]
