@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from runctl_jupyter.orchestration.errors import (
 from runctl_jupyter.orchestration.instances.sightings import Sightings
 from runctl_jupyter.orchestration.jobs import job as job_module
 from runctl_jupyter.orchestration.targets.ec2 import Ec2Target
+from runctl_jupyter.panels import Panels
 from runctl_jupyter.run_record import JobState, Status, now, to_iso
 from runctl_jupyter.sandbox import faults_client
 from tests.sandbox.conftest import client
@@ -113,6 +115,22 @@ def test_a_job_that_does_not_answer_keeps_its_machine(rc: Runctl, monkeypatch: p
     assert rc.instances.get(machine.id).state == "running"
     assert rc.instances.stop(machine.id, force=True, wait=True).state == "stopped"
     job.end(JobState.LOST)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_panel_lets_jobs_save_and_insists_only_when_that_fails(rc: Runctl, answers: bool, tmp_path: Path) -> None:
+    panels = Panels(lambda _: rc, open_to_launch=lambda _: rc, folder=lambda: tmp_path)
+    machine = created(rc)
+    job = PlayedJob(rc, f"261130-12000{answers:d}-bbbb", machine.id, checkpoints=int(answers))
+    runner = job.obey() if answers else None
+    assert panels.act("stop", {"instance": machine.id, "force": True})["instance"]["state"] in ("stopping", "stopped")
+    if runner is not None:
+        runner.join(5)
+        assert job.asked is not None
+        assert job.asked.state is JobState.INTERRUPTED
+    else:
+        job.end(JobState.LOST)
+    assert rc.instances.wait(machine.id, until="stopped").state == "stopped"
 
 
 def test_a_spot_instance_is_not_stopped_and_ec2_is_not_asked_to(rc: Runctl, paper: Paper) -> None:

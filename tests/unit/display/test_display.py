@@ -19,6 +19,7 @@ from runctl_jupyter.orchestration.jobs.record import Seen
 from runctl_jupyter.orchestration.listing import Column, Listing
 from runctl_jupyter.orchestration.model import (
     Checkpoint,
+    EndedInstance,
     Instance,
     LaunchPlan,
     StatusReport,
@@ -217,6 +218,25 @@ VALUES = [
         ["31 uploaded, 1 deleted, 7 unchanged", "… and 11 more", "y"],
     ),
     (SyncReport("a", "s3://my-bucket/b", [], [], [], [], 7, 0, 0.5, dry_run=True), ["Would do: Nothing to do"]),
+    (
+        EndedInstance(
+            "i-0abc",
+            "dev",
+            "stopping",
+            "m5.large",
+            False,
+            "us-east-1a",
+            MOMENT,
+            0.096,
+            None,
+            {},
+            state_reason="stopped by a user",
+            protected=True,
+            keeps=["its disks"],
+            loses=["running programs"],
+        ),
+        ["stopping", "stopped by a user", "keeps", "its disks", "loses", "running programs", "protect i-0abc --off"],
+    ),
 ]
 
 
