@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import DIM, facts_html, facts_text, state_mark
+from runctl_jupyter.display.style import DIM, bundle, facts_html, facts_text, state_mark
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
 from runctl_jupyter.orchestration.account.checkup import Check, DoctorReport
 from runctl_jupyter.orchestration.account.policies import Document
@@ -32,7 +32,7 @@ def doctor_bundle(report: DoctorReport) -> dict[str, str]:
         for each in checks
     )
     html = f"<div><strong>{escape(_verdict(report))}</strong><table><tbody>{rows}</tbody></table></div>"
-    return {"text/plain": _doctor_lines(report, checks), "text/html": html}
+    return bundle(_doctor_lines(report, checks), html)
 
 
 def _doctor_lines(report: DoctorReport, checks: Sequence[Check]) -> str:
@@ -64,10 +64,7 @@ def setup_bundle(report: SetupReport) -> dict[str, str]:
     facts = [(name, mask(text)) for name, text in _facts(report)]
     title = mask(_title(report))
     more = f"<div>{escape(_next(report))} The user policy: <code>%runctl setup --print</code></div>"
-    return {
-        "text/plain": f"{facts_text(title, facts)}\n\n{_next(report)}",
-        "text/html": facts_html(title, facts) + more,
-    }
+    return bundle(f"{facts_text(title, facts)}\n\n{_next(report)}", facts_html(title, facts) + more)
 
 
 def by_hand_text(plan: SetupByHand) -> str:
@@ -86,7 +83,7 @@ def by_hand_text(plan: SetupByHand) -> str:
 def by_hand_bundle(plan: SetupByHand) -> dict[str, str]:
     """Return the same for a notebook: not masked, for it is there to be copied."""
     text = by_hand_text(plan)
-    return {"text/plain": text, "text/html": f"<pre>{escape(text)}</pre>"}
+    return bundle(text, f"<pre>{escape(text)}</pre>")
 
 
 def _policy(document: Document) -> str:

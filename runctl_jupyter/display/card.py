@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runctl_jupyter.display.curve import MOST_POINTS, Curve, curves_html
 from runctl_jupyter.display.masks import cut_middle, mask
-from runctl_jupyter.display.style import BORDER, DIM, MONO, NUMBERS, SURFACE, state_mark, table_html
+from runctl_jupyter.display.style import BORDER, DIM, MONO, NUMBERS, SURFACE, bundle, state_mark, table_html
 from runctl_jupyter.orchestration.listing import plain, text_table
 from runctl_jupyter.orchestration.units import duration_text, money_text, rate_text, size_text
 from runctl_jupyter.run_record import now
@@ -242,4 +242,4 @@ def _log_html(lines: Sequence[str]) -> str:
 
 def card_bundle(view: JobView) -> dict[str, str]:
     """Return both twins as a mime bundle."""
-    return {"text/plain": card_text(view), "text/html": card_html(view)}
+    return bundle(card_text(view), card_html(view))

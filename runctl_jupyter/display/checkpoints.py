@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.display.listings import ROWS, listing_html
 from runctl_jupyter.display.masks import cut_middle, mask
-from runctl_jupyter.display.style import DIM, facts_html, facts_text, table_html
+from runctl_jupyter.display.style import DIM, bundle, facts_html, facts_text, table_html
 from runctl_jupyter.orchestration.checkpoints.difference import CheckpointDiff
 from runctl_jupyter.orchestration.checkpoints.inside import CheckpointInfo
 from runctl_jupyter.orchestration.listing import Listing, plain, text_table
@@ -51,7 +51,7 @@ def info_bundle(info: CheckpointInfo) -> dict[str, str]:
         html.append(_folded("metadata", table_html([("", False), ("", False)], told)))
     if info.tensors:
         html.append(_folded(f"{len(info.tensors):,} tensors", listing_html(info.tensor_listing())))
-    return {"text/plain": mask(info_text(info)), "text/html": mask(_framed(html))}
+    return bundle(mask(info_text(info)), mask(_framed(html)))
 
 
 def diff_text(diff: CheckpointDiff) -> str:
@@ -70,7 +70,7 @@ def diff_bundle(diff: CheckpointDiff) -> dict[str, str]:
     html = [facts_html(*_diff_head(diff))]
     if diff.differences:
         html.append(listing_html(diff.listing()))
-    return {"text/plain": mask(diff_text(diff)), "text/html": mask(_framed(html))}
+    return bundle(mask(diff_text(diff)), mask(_framed(html)))
 
 
 def _info_head(info: CheckpointInfo) -> tuple[str, Facts]:

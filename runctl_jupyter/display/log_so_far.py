@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runctl_jupyter.display.card import LOG_LINES
 from runctl_jupyter.display.log_text import collapsed, visible_line
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import BORDER, DIM, MONO, SURFACE
+from runctl_jupyter.display.style import BORDER, DIM, MONO, SURFACE, bundle
 from runctl_jupyter.orchestration.units import size_text
 
 if TYPE_CHECKING:
@@ -46,4 +46,4 @@ def _bundle(job: Job, lines: list[str]) -> dict[str, str]:
         f'<pre tabindex="0" aria-label="{escape(title)}" style="margin:0;padding:8px 12px;max-height:270px;'
         f'overflow:auto;{SURFACE};{MONO};line-height:18px">{escape(text)}</pre></details>'
     )
-    return {"text/plain": f"{title}\n{text}", "text/html": html}
+    return bundle(f"{title}\n{text}", html)

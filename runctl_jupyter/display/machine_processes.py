@@ -6,7 +6,7 @@ from html import escape
 
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import DIM, facts_html, facts_text
+from runctl_jupyter.display.style import DIM, bundle, facts_html, facts_text
 from runctl_jupyter.orchestration.instances.processes import MachineDisk, MachineGpu, MachineProcesses
 from runctl_jupyter.orchestration.units import size_text
 
@@ -22,7 +22,7 @@ def processes_bundle(look: MachineProcesses) -> dict[str, str]:
     below = "".join(f'<div style="{DIM}">{escape(mask(line))}</div>' for line in _below(look))
     html = f"<div>{facts_html(_title(look), facts)}{listing_html(look.listing())}{below}</div>"
     text = "\n".join([facts_text(_title(look), facts), "", mask(repr(look.listing())), *map(mask, _below(look))])
-    return {"text/plain": text, "text/html": html}
+    return bundle(text, html)
 
 
 def _title(look: MachineProcesses) -> str:

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.display.masks import cut_middle, mask
-from runctl_jupyter.display.style import BORDER, DIM, MONO, NUMBERS, SURFACE, state_mark, table_html
+from runctl_jupyter.display.style import BORDER, DIM, MONO, NUMBERS, SURFACE, bundle, state_mark, table_html
 from runctl_jupyter.orchestration.listing import plain, text_table
 from runctl_jupyter.orchestration.units import duration_text, money_text, rate_text, size_text
 
@@ -78,7 +78,7 @@ def provenance_html(known: JobProvenance) -> str:
 
 def provenance_bundle(known: JobProvenance) -> dict[str, str]:
     """Return both twins for a notebook, where bucket and account are masked."""
-    return {"text/plain": mask(provenance_text(known)), "text/html": mask(provenance_html(known))}
+    return bundle(mask(provenance_text(known)), mask(provenance_html(known)))
 
 
 def _row(fact: _Fact) -> str:
@@ -235,7 +235,7 @@ def comparison_html(compared: JobComparison) -> str:
 def comparison_bundle(compared: JobComparison) -> dict[str, str]:
     """Return both twins for a notebook, where bucket and account are masked."""
     text = comparison_text(compared, most_lines=_DIFF_LINES)
-    return {"text/plain": mask(text), "text/html": mask(comparison_html(compared))}
+    return bundle(mask(text), mask(comparison_html(compared)))
 
 
 def _columns(compared: JobComparison) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import DIM, table_html
+from runctl_jupyter.display.style import DIM, bundle, table_html
 from runctl_jupyter.orchestration.checkpoints.columns import metrics_text
 from runctl_jupyter.orchestration.listing import text_table
 from runctl_jupyter.orchestration.model import Checkpoint, PruneReport
@@ -32,7 +32,7 @@ def prune_bundle(report: PruneReport) -> dict[str, str]:
     below = "".join(f'<div style="{DIM}">{escape(line)}</div>' for line in lines)
     table = table_html(_titles(report), cells[:_ROWS]) if cells else ""
     text = text_table(_titles(report), cells[:_ROWS]) if cells else ""
-    return {"text/plain": "\n".join(filter(None, (text, *lines))), "text/html": f"<div>{table}{more}{below}</div>"}
+    return bundle("\n".join(filter(None, (text, *lines))), f"<div>{table}{more}{below}</div>")
 
 
 def _summary(report: PruneReport) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import DIM, table_html
+from runctl_jupyter.display.style import DIM, bundle, table_html
 from runctl_jupyter.orchestration.listing import text_table
 from runctl_jupyter.orchestration.resources.model import CleanupReport, Money, Resource, ResourceSummary
 from runctl_jupyter.orchestration.units import age_text, money_text, printable, rate_text
@@ -58,7 +58,7 @@ def _bundle(tables: Sequence[tuple[Titles, Cells]], lines: Sequence[str]) -> dic
     said = [*more, *(mask(line) for line in lines)]
     html = "".join(table_html(titles, cells) for titles, cells in masked)
     below = "".join(f'<div style="{DIM}">{escape(line)}</div>' for line in said)
-    return {"text/plain": _text(masked, said), "text/html": f"<div>{html}{below}</div>"}
+    return bundle(_text(masked, said), f"<div>{html}{below}</div>")
 
 
 def _summary_tables(summary: ResourceSummary) -> list[tuple[Titles, Cells]]:

@@ -6,7 +6,7 @@ from html import escape
 
 from runctl_jupyter.display.listings import listing_html
 from runctl_jupyter.display.masks import mask
-from runctl_jupyter.display.style import DIM
+from runctl_jupyter.display.style import DIM, bundle
 from runctl_jupyter.orchestration.costs.report import CostReport
 from runctl_jupyter.orchestration.listing import text_table
 from runctl_jupyter.orchestration.units import rate_text
@@ -21,7 +21,7 @@ def cost_bundle(report: CostReport) -> dict[str, str]:
     """Return a report as text and HTML for a notebook."""
     lines = _summary(report)
     below = "".join(f'<div style="{DIM if n else ""}">{escape(line)}</div>' for n, line in enumerate(lines))
-    return {"text/plain": mask(cost_text(report)), "text/html": f"<div>{listing_html(report.rows)}{below}</div>"}
+    return bundle(mask(cost_text(report)), f"<div>{listing_html(report.rows)}{below}</div>")
 
 
 def _table(report: CostReport) -> str:

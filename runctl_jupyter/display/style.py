@@ -57,6 +57,14 @@ def state_mark(state: str) -> Mark:
     return _MARKS.get(state, Mark("·", _IDLE))
 
 
+def bundle(text: str, html: str) -> dict[str, str]:
+    """Return a value as text and as HTML, in which a page that knows mathematics takes no ``$`` for the start of some.
+
+    MathJax 3 and 4 (JupyterLab) skip the first class, MathJax 2 (older pages) the second.
+    """
+    return {"text/plain": text, "text/html": f'<div class="mathjax_ignore tex2jax_ignore">{html}</div>'}
+
+
 def table_html(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> str:
     """Return an escaped table; `columns` are titles and whether they align right."""
     aligned = [f"text-align:{'right' if right else 'left'};{NUMBERS}" for _, right in columns]

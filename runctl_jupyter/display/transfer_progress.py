@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.display.style import DIM, NUMBERS
+from runctl_jupyter.display.style import DIM, NUMBERS, bundle
 from runctl_jupyter.orchestration.units import duration_text, size_text
 
 if TYPE_CHECKING:
@@ -60,4 +60,4 @@ def progress_bundle(what: str, progress: Progress, seconds: float) -> dict[str, 
         f'<div style="{NUMBERS}"><progress value="{value:.3f}" max="1" aria-label="{escape(what)}"></progress> '
         f'<span style="{DIM}">{escape(line)}</span></div>'
     )
-    return {"text/plain": line, "text/html": html}
+    return bundle(line, html)

@@ -26,7 +26,7 @@ from runctl_jupyter.display.provenance import (
 from runctl_jupyter.display.pruned import prune_bundle, prune_text
 from runctl_jupyter.display.resources import cleanup_bundle, cleanup_text, summary_bundle, summary_text
 from runctl_jupyter.display.spent import cost_bundle, cost_text
-from runctl_jupyter.display.style import facts_html, facts_text
+from runctl_jupyter.display.style import bundle, facts_html, facts_text
 from runctl_jupyter.orchestration.account.by_hand import SetupByHand
 from runctl_jupyter.orchestration.account.checkup import DoctorReport
 from runctl_jupyter.orchestration.account.setup import SetupReport
@@ -234,7 +234,7 @@ def value_text(value: object) -> str:
 def notebook_bundle(value: object) -> dict[str, str]:
     """Return a value as text and HTML for a notebook, where bucket and account are masked."""
     if isinstance(value, Listing):
-        return {"text/plain": repr(value), "text/html": listing_html(value)}
+        return bundle(repr(value), listing_html(value))
     if type(value) in _WRITTEN:
         return _WRITTEN[type(value)][1](value)
     if isinstance(value, StatusReport):
@@ -242,4 +242,4 @@ def notebook_bundle(value: object) -> dict[str, str]:
     else:
         title, facts, state = _DESCRIBED[type(value)](value)
     masked = [(name, mask(text)) for name, text in facts]
-    return {"text/plain": facts_text(title, masked, state), "text/html": facts_html(title, masked, state)}
+    return bundle(facts_text(title, masked, state), facts_html(title, masked, state))

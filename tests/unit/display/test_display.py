@@ -243,6 +243,8 @@ VALUES = [
 @pytest.mark.parametrize(("value", "words"), VALUES, ids=[type(value).__name__ for value, _ in VALUES])
 def test_values(value: Any, words: list[str]) -> None:
     bundle = notebook_bundle(value)
+    # Two prices in one output are no formula between dollar signs.
+    assert bundle["text/html"].startswith('<div class="mathjax_ignore tex2jax_ignore">')
     for shown in (value_text(value), bundle["text/plain"], bundle["text/html"]):
         for word in words:
             assert word in shown
