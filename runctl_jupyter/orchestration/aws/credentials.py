@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.run_record import from_iso
 
 if TYPE_CHECKING:
-    import boto3
-
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
 _SSO_CACHE = Path("~/.aws/sso/cache")
@@ -43,14 +41,15 @@ def credential_facts(session: AwsSession) -> CredentialFacts:
         if found is None:
             raise no_credentials()
         found.get_frozen_credentials()
-    return CredentialFacts(found.method or "unknown", profile, _end_of_sign_in(session.boto3_session))
+    return CredentialFacts(found.method or "unknown", profile, _end_of_sign_in(profile))
 
 
-def _end_of_sign_in(session: boto3.Session) -> datetime | None:
+def _end_of_sign_in(profile: str | None) -> datetime | None:
+    import botocore.session
     from botocore.exceptions import BotoCoreError
     from botocore.utils import JSONFileCache, SSOTokenLoader
 
-    core: Any = session._session  # noqa: SLF001 - boto3 shows its settings nowhere else
+    core = botocore.session.Session(profile=profile)  # boto3 shows its settings nowhere
     try:
         scoped = core.get_scoped_config()
         name = scoped.get("sso_session")
