@@ -41,10 +41,12 @@ def credential_facts(session: AwsSession) -> CredentialFacts:
         if found is None:
             raise no_credentials()
         found.get_frozen_credentials()
-    return CredentialFacts(found.method or "unknown", profile, _end_of_sign_in(profile))
+    ends_at = end_of_sign_in(profile) if found.method == "sso" else None
+    return CredentialFacts(found.method or "unknown", profile, ends_at)
 
 
-def _end_of_sign_in(profile: str | None) -> datetime | None:
+def end_of_sign_in(profile: str | None) -> datetime | None:
+    """Return when the IAM Identity Center sign-in of a profile ends; None when it renews itself or is not there."""
     import botocore.session
     from botocore.exceptions import BotoCoreError
     from botocore.utils import JSONFileCache, SSOTokenLoader
