@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.aws.failures import aws_errors, no_credentials
 from runctl_jupyter.run_record import from_iso
 
 if TYPE_CHECKING:
-    import boto3
-
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
 _SSO_CACHE = Path("~/.aws/sso/cache")
@@ -43,14 +41,17 @@ def credential_facts(session: AwsSession) -> CredentialFacts:
         if found is None:
             raise no_credentials()
         found.get_frozen_credentials()
-    return CredentialFacts(found.method or "unknown", profile, _end_of_sign_in(session.boto3_session))
+    ends_at = end_of_sign_in(profile) if found.method == "sso" else None
+    return CredentialFacts(found.method or "unknown", profile, ends_at)
 
 
-def _end_of_sign_in(session: boto3.Session) -> datetime | None:
+def end_of_sign_in(profile: str | None) -> datetime | None:
+    """Return when the IAM Identity Center sign-in of a profile ends; None when it renews itself or is not there."""
+    import botocore.session
     from botocore.exceptions import BotoCoreError
     from botocore.utils import JSONFileCache, SSOTokenLoader
 
-    core: Any = session._session  # noqa: SLF001 - boto3 shows its settings nowhere else
+    core = botocore.session.Session(profile=profile)  # boto3 shows its settings nowhere
     try:
         scoped = core.get_scoped_config()
         name = scoped.get("sso_session")

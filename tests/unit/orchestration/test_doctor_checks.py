@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from runctl_jupyter.orchestration.account.place_checks import PlaceChecks, credentials_told
 from runctl_jupyter.orchestration.account.policies import instance_policy, trust_policy
-from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts
+from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts, end_of_sign_in
 from runctl_jupyter.orchestration.aws.network import Network
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.config import Settings
@@ -73,16 +73,22 @@ def test_the_end_of_a_sign_in_is_in_its_cache(tmp_path: Path, monkeypatch: pytes
     cache = tmp_path / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
     config.write_text(
-        "[default]\nsso_session = s\naws_access_key_id = AKIDUNIT\naws_secret_access_key = secret\n"
-        "[sso-session s]\nsso_start_url = https://start\nsso_region = eu-west-1\n"
+        "[default]\nsso_session = s\n[sso-session s]\nsso_start_url = https://start\nsso_region = eu-west-1\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
     token = {"accessToken": "t", "expiresAt": "2036-11-24T10:00:00Z", **({"refreshToken": "r"} if renews else {})}
     (cache / f"{hashlib.sha1(b's').hexdigest()}.json").write_text(json.dumps(token))
+    assert end_of_sign_in(None) == (None if renews else datetime(2036, 11, 24, 10, tzinfo=UTC))
+
+
+def test_keys_of_the_environment_end_with_no_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENV.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     facts = credential_facts(AwsSession(Connection("aws", "eu-west-1", None)))
-    assert facts.ends_at == (None if renews else datetime(2036, 11, 24, 10, tzinfo=UTC))
+    assert (facts.method, facts.ends_at) == ("env", None)
 
 
 IGW = [{"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"}]
