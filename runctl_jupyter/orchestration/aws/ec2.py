@@ -142,7 +142,7 @@ class Ec2:
             except ClientError as error:
                 if code_of(error) in NOT_FOUND:
                     raise InstanceNotFound(
-                        f"EC2 did not know {', '.join(instance_ids)} for {_UNKNOWN_ID_S:.0f} s: it was not told to end.",
+                        f"EC2 did not know {', '.join(instance_ids)} for {_UNKNOWN_ID_S:.0f} s: not ended.",
                         "It may run all the same. Look, and try again: runctl list",
                     ) from error
                 if code_of(error) != "OperationNotPermitted":
