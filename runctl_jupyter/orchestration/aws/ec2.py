@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from runctl_jupyter.orchestration.aws.failures import NOT_FOUND, aws_errors, code_of, masked
+from runctl_jupyter.orchestration.aws.failures import CAPACITY, NOT_FOUND, aws_errors, code_of, masked
 from runctl_jupyter.orchestration.aws.launches import patiently
-from runctl_jupyter.orchestration.errors import InstanceNotFound, InstanceProtected
+from runctl_jupyter.orchestration.errors import InstanceNotFound, InstanceProtected, LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
@@ -92,9 +92,26 @@ class Ec2:
         return consistent(self.describe_one, instance_id)
 
     def start(self, instance_id: str) -> None:
-        """Start a stopped instance."""
+        """Start a stopped instance.
+
+        Raises
+        ------
+        LaunchRefused
+            Its zone has no capacity now, or a quota is reached.
+        """
+        from botocore.exceptions import ClientError
+
         with aws_errors(f"start {instance_id}"):
-            patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
+            try:
+                patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
+            except ClientError as error:
+                if code_of(error) not in CAPACITY:
+                    raise
+                raise LaunchRefused(
+                    f"EC2 has no capacity now to start {instance_id} again [{code_of(error)}].",
+                    "It can start only in its own zone, where its disk is, and as its type. Try again in some minutes, "
+                    "or go on elsewhere: runctl create TYPE, runctl resume JOB",
+                ) from error
 
     def stop(self, instance_id: str) -> None:
         """Stop a running instance; its disk stays and is billed."""
@@ -123,6 +140,11 @@ class Ec2:
             try:
                 known(self._session.ec2.terminate_instances, InstanceIds=list(instance_ids))
             except ClientError as error:
+                if code_of(error) in NOT_FOUND:
+                    raise InstanceNotFound(
+                        f"EC2 did not know {', '.join(instance_ids)} for {_UNKNOWN_ID_S:.0f} s: not ended.",
+                        "It may run all the same. Look, and try again: runctl list",
+                    ) from error
                 if code_of(error) != "OperationNotPermitted":
                     raise
                 raise InstanceProtected(

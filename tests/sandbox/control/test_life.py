@@ -17,6 +17,7 @@ from runctl_jupyter.orchestration.errors import (
     InstanceNotReady,
     InstanceProtected,
     InvalidRequest,
+    LaunchRefused,
 )
 from runctl_jupyter.orchestration.instances.sightings import Sightings
 from runctl_jupyter.orchestration.jobs import job as job_module
@@ -219,6 +220,20 @@ def test_a_start_whose_limits_cannot_be_armed_is_told(rc: Runctl, paper: Paper) 
     rc.instances.stop(machine.id, wait=True)
     paper.host(machine.id).exit_code = 0
     assert rc.instances.start(machine.id).state == "running"
+
+
+def test_a_start_without_capacity_says_that_the_disk_binds_it_and_is_not_repeated(rc: Runctl, paper: Paper) -> None:
+    machine = created(rc)
+    rc.instances.stop(machine.id, wait=True)
+    fault = faults_client.add(
+        paper.connection, "error", service="ec2", operation="StartInstances", status=500,
+        code="InsufficientInstanceCapacity",
+    )  # fmt: skip
+    with pytest.raises(LaunchRefused, match="InsufficientInstanceCapacity") as raised:
+        rc.instances.start(machine.id)
+    assert "its own zone" in raised.value.to_resolve
+    assert hits(paper, fault) == 1
+    assert rc.instances.get(machine.id).state == "stopped"
 
 
 def test_why_an_instance_ended_is_said(rc: Runctl, paper: Paper) -> None:
