@@ -303,6 +303,8 @@ class Runctl:
         from runctl_jupyter.orchestration.instances.checking import examine_target
 
         record = _data_dir() / "local" / "record"
+        if self.settings.target != "local":
+            _ = self.connection  # a sandbox that has yet to start is not part of the time
         return examine_target(
             lambda: self._session, lambda: self._prices, self.settings, record, instance_type, timeout
         )
