@@ -110,7 +110,7 @@ def paper_sandbox(
     home: Path, *, max_instances: int = 8, pace: float = 0.0, hosts: PaperHosts | None = None
 ) -> Iterator[tuple[Connection, PaperHosts]]:
     """Run a control plane in this process; yield how to reach it, and its machines. One at a time in a process."""
-    from runctl_jupyter.sandbox.control.preload import import_moto_ec2
+    from runctl_jupyter.sandbox.control.ec2.preload import import_moto_ec2
 
     import_moto_ec2()
     # After the preload: everything in there imports moto's EC2.

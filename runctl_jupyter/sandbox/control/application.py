@@ -15,15 +15,16 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from moto.core.exceptions import ServiceException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from runctl_jupyter.sandbox.control.account import Account, Principal
-from runctl_jupyter.sandbox.control.acting import Refusal, acting_as, demand
-from runctl_jupyter.sandbox.control.authorization_messages import AuthorizationMessages
-from runctl_jupyter.sandbox.control.fault_effects import answer_body, before_request, refuses_permission
-from runctl_jupyter.sandbox.control.faults import Caller, Fault, Faults
-from runctl_jupyter.sandbox.control.objects import ObjectJournal
-from runctl_jupyter.sandbox.control.permissions import needed
-from runctl_jupyter.sandbox.control.policies import Decision, Permission, allows, decide
-from runctl_jupyter.sandbox.control.protocol_errors import (
+from runctl_jupyter.sandbox.control.access.acting import Refusal, acting_as, demand
+from runctl_jupyter.sandbox.control.access.authorization_messages import AuthorizationMessages
+from runctl_jupyter.sandbox.control.access.permissions import needed
+from runctl_jupyter.sandbox.control.access.policies import Decision, Permission, allows, decide
+from runctl_jupyter.sandbox.control.access.s3_permissions import bucket_and_key
+from runctl_jupyter.sandbox.control.access.used_permissions import UsedPermissions
+from runctl_jupyter.sandbox.control.faults.effects import answer_body, before_request, refuses_permission
+from runctl_jupyter.sandbox.control.faults.faults import Caller, Fault, Faults
+from runctl_jupyter.sandbox.control.iam.account import Account, Principal
+from runctl_jupyter.sandbox.control.requests.protocol_errors import (
     Response,
     ServiceError,
     denied,
@@ -32,20 +33,19 @@ from runctl_jupyter.sandbox.control.protocol_errors import (
     render_result,
     signature_error,
 )
-from runctl_jupyter.sandbox.control.regions import check_region
-from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
-from runctl_jupyter.sandbox.control.s3_permissions import bucket_and_key
-from runctl_jupyter.sandbox.control.service_calls import Inventory, ServiceCall
-from runctl_jupyter.sandbox.control.services import SERVICES, unvouched
-from runctl_jupyter.sandbox.control.settings import REGION
-from runctl_jupyter.sandbox.control.signature import (
+from runctl_jupyter.sandbox.control.requests.regions import check_region
+from runctl_jupyter.sandbox.control.requests.request_model import check_operation, parameters_of
+from runctl_jupyter.sandbox.control.requests.service_calls import Inventory, ServiceCall
+from runctl_jupyter.sandbox.control.requests.services import SERVICES, unvouched
+from runctl_jupyter.sandbox.control.requests.signature import (
     HttpRequest,
     SignatureError,
     SignedScope,
     check_signature,
     signed_scope,
 )
-from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
+from runctl_jupyter.sandbox.control.s3.objects import ObjectJournal
+from runctl_jupyter.sandbox.control.settings import REGION
 
 log = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_sandbox/"

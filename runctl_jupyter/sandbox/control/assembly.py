@@ -24,31 +24,32 @@ from moto.ssm import urls as ssm_urls
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from runctl_jupyter.sandbox.connection import Connection
-from runctl_jupyter.sandbox.control import price_list, small_services
-from runctl_jupyter.sandbox.control.account import Account, AccountInventory
+from runctl_jupyter.sandbox.control.access.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.control.application import Application
-from runctl_jupyter.sandbox.control.capacity import Capacity
-from runctl_jupyter.sandbox.control.commands import Commands
 from runctl_jupyter.sandbox.control.control_api import ControlApi
-from runctl_jupyter.sandbox.control.ec2_backend import SandboxEC2Backend
-from runctl_jupyter.sandbox.control.ec2_response import SandboxEC2Response
-from runctl_jupyter.sandbox.control.fault_effects import ConnectionPulledError
-from runctl_jupyter.sandbox.control.faults import Faults
-from runctl_jupyter.sandbox.control.fleet import Fleet
-from runctl_jupyter.sandbox.control.iam_response import SandboxIamResponse
-from runctl_jupyter.sandbox.control.launch_journal import LaunchJournal
-from runctl_jupyter.sandbox.control.objects import ObjectJournal
-from runctl_jupyter.sandbox.control.propagation import Propagation
-from runctl_jupyter.sandbox.control.quotas import Quotas
-from runctl_jupyter.sandbox.control.s3_backend import SandboxS3Backend
-from runctl_jupyter.sandbox.control.scheduler import Scheduler
-from runctl_jupyter.sandbox.control.secret_journal import SandboxSecretsManagerResponse, SecretJournal
+from runctl_jupyter.sandbox.control.ec2.backend import SandboxEC2Backend
+from runctl_jupyter.sandbox.control.ec2.capacity import Capacity
+from runctl_jupyter.sandbox.control.ec2.fleet import Fleet
+from runctl_jupyter.sandbox.control.ec2.images import publish_parameters
+from runctl_jupyter.sandbox.control.ec2.launch_journal import LaunchJournal
+from runctl_jupyter.sandbox.control.ec2.quotas import Quotas
+from runctl_jupyter.sandbox.control.ec2.response import SandboxEC2Response
+from runctl_jupyter.sandbox.control.ec2.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.faults.effects import ConnectionPulledError
+from runctl_jupyter.sandbox.control.faults.faults import Faults
+from runctl_jupyter.sandbox.control.iam.account import Account, AccountInventory
+from runctl_jupyter.sandbox.control.iam.propagation import Propagation
+from runctl_jupyter.sandbox.control.iam.response import SandboxIamResponse
+from runctl_jupyter.sandbox.control.other_services import price_list, small_services
+from runctl_jupyter.sandbox.control.other_services.scheduler import Scheduler
+from runctl_jupyter.sandbox.control.s3.backend import SandboxS3Backend
+from runctl_jupyter.sandbox.control.s3.objects import ObjectJournal
 from runctl_jupyter.sandbox.control.settings import ACCOUNT_ID, BUCKET, REGION, Settings
-from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
-from runctl_jupyter.sandbox.control.ssm_agents import Right, SsmAgents
-from runctl_jupyter.sandbox.control.ssm_response import SandboxSSMResponse
+from runctl_jupyter.sandbox.control.ssm.agents import Right, SsmAgents
+from runctl_jupyter.sandbox.control.ssm.commands import Commands
+from runctl_jupyter.sandbox.control.ssm.response import SandboxSSMResponse
+from runctl_jupyter.sandbox.control.ssm.secret_journal import SandboxSecretsManagerResponse, SecretJournal
 from runctl_jupyter.sandbox.control.store import StateStore
-from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.hosts.base import HostFactory
 
 _HOST = "127.0.0.1"
@@ -121,6 +122,7 @@ def assemble(settings: Settings, factory: HostFactory, store: StateStore) -> San
     secretsmanager_urls.url_paths["{0}/$"] = SandboxSecretsManagerResponse.dispatch
     _make_network()
     account = Account(store)
+    publish_parameters()
     objects = ObjectJournal(store)
     kept_secrets = SecretJournal(store)
     kept_secrets.restore()

@@ -15,10 +15,15 @@ from wsgiref.types import WSGIEnvironment
 from moto.core.exceptions import ServiceException
 
 from runctl_jupyter.sandbox.connection import CONTROL_TOKEN_HEADER
-from runctl_jupyter.sandbox.control import spot
-from runctl_jupyter.sandbox.control.account import Account
+from runctl_jupyter.sandbox.control.access.used_permissions import UsedPermissions
 from runctl_jupyter.sandbox.control.application import CONTROL_PREFIX, headers_of, raw_path_and_query
-from runctl_jupyter.sandbox.control.faults import (
+from runctl_jupyter.sandbox.control.ec2 import spot
+from runctl_jupyter.sandbox.control.ec2.fleet import Fleet
+from runctl_jupyter.sandbox.control.ec2.machines import POWER_LOSS, Machine
+from runctl_jupyter.sandbox.control.ec2.quotas import known_quota
+from runctl_jupyter.sandbox.control.ec2.spot import spot_request
+from runctl_jupyter.sandbox.control.ec2.spot_keeper import SpotKeeper
+from runctl_jupyter.sandbox.control.faults.faults import (
     AGENT_DOWN,
     EXPIRED_CREDENTIALS,
     QUOTA,
@@ -26,13 +31,8 @@ from runctl_jupyter.sandbox.control.faults import (
     Faults,
     InvalidFaultError,
 )
-from runctl_jupyter.sandbox.control.fleet import Fleet
-from runctl_jupyter.sandbox.control.machines import POWER_LOSS, Machine
-from runctl_jupyter.sandbox.control.protocol_errors import Response
-from runctl_jupyter.sandbox.control.quotas import known_quota
-from runctl_jupyter.sandbox.control.spot import spot_request
-from runctl_jupyter.sandbox.control.spot_keeper import SpotKeeper
-from runctl_jupyter.sandbox.control.used_permissions import UsedPermissions
+from runctl_jupyter.sandbox.control.iam.account import Account
+from runctl_jupyter.sandbox.control.requests.protocol_errors import Response
 from runctl_jupyter.sandbox.hosts.base import HostError
 
 log = logging.getLogger(__name__)

@@ -59,7 +59,7 @@ def serve(settings: Settings, ready_fd: int) -> int:
 
 
 def _serve_locked(settings: Settings, starter: _Starter, ending: threading.Event) -> None:
-    from runctl_jupyter.sandbox.control.preload import import_moto_ec2
+    from runctl_jupyter.sandbox.control.ec2.preload import import_moto_ec2
 
     import_moto_ec2()
     # After the preload: everything in there imports moto's EC2.

@@ -27,7 +27,7 @@ from botocore.parsers import ResponseParserError
 from runctl_jupyter.cli import main
 from runctl_jupyter.sandbox import faults_client, service
 from runctl_jupyter.sandbox.connection import Connection, call_control
-from runctl_jupyter.sandbox.control.fault_effects import MAX_HELD
+from runctl_jupyter.sandbox.control.faults.effects import MAX_HELD
 from runctl_jupyter.sandbox.faults_client import FaultRefusedError
 from tests.sandbox.conftest import client, sandbox_mode
 from tests.sandbox.control.conftest import Account

@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from runctl_jupyter.orchestration import Instance, Runctl
 from runctl_jupyter.orchestration.errors import InstanceProtected, InvalidRequest, RunctlError
 from runctl_jupyter.sandbox import faults_client
-from runctl_jupyter.sandbox.control import machines
+from runctl_jupyter.sandbox.control.ec2 import machines
 from runctl_jupyter.sandbox.faults_client import FaultRefusedError
 from tests.sandbox.conftest import client
 from tests.sandbox.paper import Paper, on_paper

@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from runctl_jupyter.sandbox.connection import Connection
-from runctl_jupyter.sandbox.control.objects import Turn
+from runctl_jupyter.sandbox.control.s3.objects import Turn
 from tests.sandbox.conftest import Boto
 
 BUCKET = "runctl-sandbox"

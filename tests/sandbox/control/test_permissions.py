@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runctl_jupyter.sandbox.control.policies import Permission, allows, instance_role_policy, user_policy
-from runctl_jupyter.sandbox.control.signature import HttpRequest, SignatureError, SigningKey, check_signature
+from runctl_jupyter.sandbox.control.access.policies import Permission, allows, instance_role_policy, user_policy
+from runctl_jupyter.sandbox.control.requests.signature import HttpRequest, SignatureError, SigningKey, check_signature
 
 # The worked examples of the S3 API reference, "Signature Calculations for the Authorization Header" (GET Object)
 # and "Authenticating Requests: Using Query Parameters".

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from runctl_jupyter.orchestration.targets.bundle import runner_bundle
 from runctl_jupyter.sandbox import service
 from runctl_jupyter.sandbox.connection import Connection
-from runctl_jupyter.sandbox.control.permissions import needed
-from runctl_jupyter.sandbox.control.policies import Permission, allows, instance_role_policy, user_policy
-from runctl_jupyter.sandbox.control.service_calls import ServiceCall
+from runctl_jupyter.sandbox.control.access.permissions import needed
+from runctl_jupyter.sandbox.control.access.policies import Permission, allows, instance_role_policy, user_policy
+from runctl_jupyter.sandbox.control.requests.service_calls import ServiceCall
 from tests.sandbox.conftest import Boto, client, sandbox_mode
 from tests.sandbox.control.conftest import Account
 

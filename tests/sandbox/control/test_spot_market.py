@@ -10,7 +10,7 @@ import pytest
 
 from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
-from runctl_jupyter.sandbox.control.policies import user_policy
+from runctl_jupyter.sandbox.control.access.policies import user_policy
 from tests.sandbox.conftest import Boto, client
 from tests.sandbox.control.conftest import Account
 from tests.sandbox.control.test_launch_templates import refusal

@@ -8,7 +8,7 @@ import pytest
 
 from runctl_jupyter.orchestration.account import policies
 from runctl_jupyter.orchestration.errors import ConfigInvalid
-from runctl_jupyter.sandbox.control import policies as sandbox
+from runctl_jupyter.sandbox.control.access import policies as sandbox
 from runctl_jupyter.sandbox.control.settings import BUCKET, ROLE_NAME
 
 LONGEST_BUCKET = "b" * 63

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runctl_jupyter.sandbox.control.propagation import Propagation
+from runctl_jupyter.sandbox.control.iam.propagation import Propagation
 
 
 def test_a_change_arrives_after_its_time_and_each_change_anew() -> None:

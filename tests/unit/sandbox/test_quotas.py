@@ -12,9 +12,9 @@ import pytest
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from runctl_jupyter.sandbox.control.faults import Faults
-from runctl_jupyter.sandbox.control.machines import Machine, Machines
-from runctl_jupyter.sandbox.control.quotas import Quotas, quota_of
+from runctl_jupyter.sandbox.control.ec2.machines import Machine, Machines
+from runctl_jupyter.sandbox.control.ec2.quotas import Quotas, quota_of
+from runctl_jupyter.sandbox.control.faults.faults import Faults
 from runctl_jupyter.sandbox.control.settings import Settings
 
 Count = Callable[[], list[Machine]]

@@ -12,9 +12,9 @@ from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runctl_jupyter.sandbox.control.protocol_errors import ServiceError
-from runctl_jupyter.sandbox.control.request_model import check_operation, parameters_of
-from runctl_jupyter.sandbox.control.service_calls import ServiceCall
+from runctl_jupyter.sandbox.control.requests.protocol_errors import ServiceError
+from runctl_jupyter.sandbox.control.requests.request_model import check_operation, parameters_of
+from runctl_jupyter.sandbox.control.requests.service_calls import ServiceCall
 
 SESSION = get_session()
 CLIENTS: dict[str, Any] = {}

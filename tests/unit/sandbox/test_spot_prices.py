@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runctl_jupyter.sandbox.control.spot_prices import on_demand_price, price_changes, spot_price
+from runctl_jupyter.sandbox.control.ec2.spot_prices import on_demand_price, price_changes, spot_price
 
 TYPES = st.sampled_from(["g5.xlarge", "m5.large", "p5.48xlarge", "r6i.large"])
 ZONES = st.sampled_from(["us-east-1a", "us-east-1b", "us-east-1f"])

@@ -1,0 +1,1 @@
+"""The account: users, roles and profiles, and how they reach EC2."""

@@ -1,0 +1,1 @@
+"""Small services: the Price List, EventBridge Scheduler, single operations of Logs and ECR."""

@@ -1,0 +1,1 @@
+"""S3 on disk: objects, their listing, answers."""

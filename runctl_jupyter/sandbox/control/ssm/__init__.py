@@ -1,0 +1,1 @@
+"""Systems Manager: agents, Run Command, parameters and secrets."""
