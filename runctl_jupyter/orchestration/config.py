@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runctl_jupyter.orchestration.errors import ConfigInvalid, InvalidRequest
+from runctl_jupyter.orchestration.folders import config_dir
 
 FILE_NAME = ".runctl.toml"
 TargetName = Literal["sandbox", "aws", "local"]
@@ -149,9 +150,7 @@ def _overrides(given: Mapping[str, str | None]) -> dict[str, Any]:
 
 def user_file() -> Path:
     """Return where a person's own settings lie, below those of every project."""
-    import platformdirs
-
-    return platformdirs.user_config_path("runctl-jupyter") / "config.toml"
+    return config_dir() / "config.toml"
 
 
 def _files(cwd: Path) -> list[Path]:

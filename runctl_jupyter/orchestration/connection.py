@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from runctl_jupyter.orchestration.config import Settings
 from runctl_jupyter.orchestration.errors import TargetUnavailable
+from runctl_jupyter.orchestration.folders import data_dir
 
 _START_TIMEOUT_S = 60.0
 
@@ -70,10 +71,8 @@ def connect(settings: Settings, *, start_sandbox: bool = True) -> Connection:
 
 def sandbox_home() -> Path:
     """Return the folder where the sandbox writes its connection file."""
-    import platformdirs
-
     home = os.environ.get("RUNCTL_SANDBOX_HOME")
-    return Path(home) if home else platformdirs.user_data_path("runctl-jupyter") / "sandbox"
+    return Path(home) if home else data_dir() / "sandbox"
 
 
 class _ConnectionFile(BaseModel):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from runctl_jupyter.orchestration.config import Settings, TargetName
 from runctl_jupyter.orchestration.connection import sandbox_home
 from runctl_jupyter.orchestration.errors import InvalidRequest
+from runctl_jupyter.orchestration.folders import data_dir
 from runctl_jupyter.orchestration.storage.whole_file import whole_file
 
 _log = logging.getLogger(__name__)
@@ -131,6 +132,4 @@ def _read(path: Path) -> _Remembered | None:
 
 
 def _folder() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("runctl-jupyter") / "places"
+    return data_dir() / "places"

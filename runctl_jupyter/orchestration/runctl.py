@@ -31,6 +31,7 @@ from runctl_jupyter.orchestration.costs.spending import Account, Spending, check
 from runctl_jupyter.orchestration.costs.stored import kept_by_job
 from runctl_jupyter.orchestration.costs.summary import Costs, costs_of
 from runctl_jupyter.orchestration.errors import PermissionDenied
+from runctl_jupyter.orchestration.folders import cache_dir, data_dir
 from runctl_jupyter.orchestration.instances.disks import disks_of_ours
 from runctl_jupyter.orchestration.instances.instances import Instances
 from runctl_jupyter.orchestration.instances.launch import Launcher
@@ -167,7 +168,7 @@ class Runctl:
             cwd=self.cwd,
             root=root if root.is_absolute() else self.cwd / root,
             sync=self.settings.sync,
-            cache_dir=_cache_dir() / "sync",
+            cache_dir=cache_dir() / "sync",
             on_submit=self.remember_place,
         )
         return Jobs(self._record, self._target, self.checkpoints, submitter)
@@ -190,7 +191,7 @@ class Runctl:
     @cached_property
     def storage(self) -> Storage:
         """Objects in S3."""
-        memory = _cache_dir() / "s3-sync"
+        memory = cache_dir() / "s3-sync"
         if isinstance(self._record.store, ListableFolder):
             return Storage(self._bucket, FolderObjects(self._record.store), memory)
         objects = BucketObjects(lambda name: self._bucket(name, S3Options()), S3(self._session).page)
@@ -302,7 +303,7 @@ class Runctl:
         """
         from runctl_jupyter.orchestration.instances.checking import examine_target
 
-        record = _data_dir() / "local" / "record"
+        record = data_dir() / "local" / "record"
         if self.settings.target != "local":
             _ = self.connection  # a sandbox that has yet to start is not part of the time
         return examine_target(
@@ -361,21 +362,21 @@ class Runctl:
     def _new_prices(self, region: str) -> Prices:
         session = self._session.at(region)
         # What another endpoint says is no price of AWS's, and not for others to find.
-        kept_in = _cache_dir() / "prices" / f"{region}.json" if session.is_aws else None
+        kept_in = cache_dir() / "prices" / f"{region}.json" if session.is_aws else None
         return Prices(AwsPrices(session), region, kept_in)
 
     @cached_property
     def _record(self) -> JobRecord:
         session = None if self.settings.target == "local" else self._session
         # The record knows whose it is: a job leads back to its place.
-        store = record_store(session, self.settings.prefix, _data_dir() / "local" / "record")
+        store = record_store(session, self.settings.prefix, data_dir() / "local" / "record")
         return JobRecord(store, lambda: self.place)
 
     @cached_property
     def _target(self) -> Target:
         store = self._record.store
         if self.settings.target == "local":
-            return LocalTarget(store, _data_dir() / "local" / "machine")
+            return LocalTarget(store, data_dir() / "local" / "machine")
         if not isinstance(store, BucketStore):
             raise TypeError("a record of EC2 jobs lies in a bucket")
         return Ec2Target(self._session, store, self._ssm, self.instances, self.settings.launch)
@@ -392,15 +393,3 @@ class Runctl:
 
     def _below(self, bucket: str, prefix: str = "") -> BucketStore:
         return bucket_store(self._session, bucket, prefix, plain=S3(self._session), patient=True)
-
-
-def _data_dir() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("runctl-jupyter")
-
-
-def _cache_dir() -> Path:
-    import platformdirs
-
-    return platformdirs.user_cache_path("runctl-jupyter")

@@ -6,7 +6,7 @@ import pytest
 
 from runctl_jupyter.cli import main
 from runctl_jupyter.commands import sandbox_verbs
-from runctl_jupyter.sandbox.control.faults.faults import faults
+from runctl_jupyter.sandbox.control.faults import faults
 
 
 @pytest.mark.parametrize(
