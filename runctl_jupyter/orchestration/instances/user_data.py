@@ -12,8 +12,10 @@ root="${{RUNCTL_ROOT:-/var/lib/runctl}}"
 ends_in() {{
   systemctl stop runctl-ttl.timer 2>/dev/null
   systemd-run --unit=runctl-ttl --on-active="$1s" shutdown -h now 2>/dev/null || {{
-    setsid sh -c 'sleep "$1"; [ "$(cat "$2")" -gt "$(date +%s)" ] || shutdown -h now' - "$1" "$root/ends-at" \\
-      </dev/null >/dev/null 2>&1 &
+    setsid sh -c '
+      sleep "$1"
+      while left=$(($(cat "$2") - $(date +%s))); [ $left -gt 0 ]; do sleep $left; done
+      shutdown -h now' - "$1" "$root/ends-at" </dev/null >/dev/null 2>&1 &
   }}
 }}
 RUNCTL_ARM
@@ -36,7 +38,7 @@ ends_in $left
 }} > "$boot/runctl"
 chmod 755 "$boot/runctl"
 """
-"""Without systemd a timer that ends looks whether it has been overridden by a later one."""
+"""Without systemd a timer that is over looks whether the limit has been set to a later time since."""
 
 _LEAST_S = 300
 """Of the limit after a boot: who has started the instance, and is about to arm it anew, comes in time."""

@@ -281,7 +281,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_whatever_happens(world: World) -> None:
     Life.world = world
     bounds = settings(
-        max_examples=EXAMPLES or 6,
+        max_examples=EXAMPLES or 10,
         stateful_step_count=10,
         deadline=None,
         # In CI the same each time, and told at once when it fails: looking for a shorter story takes minutes.

@@ -22,24 +22,31 @@ class Guest:
 
     def __init__(self, folder: Path, shell: str, *, systemd: bool = True) -> None:
         self.root, self._shell = folder / "var/lib/runctl", shell
-        self._notes, programs = folder / "notes", folder / "bin"
-        programs.mkdir(parents=True)
+        self.notes, self._programs = folder / "notes", folder / "bin"
+        self._programs.mkdir(parents=True)
         for name in ("systemctl", "systemd-run", "shutdown", "setsid"):
-            program = programs / name
-            end = 0 if systemd else 1
-            program.write_text(f'#!/bin/sh\necho {name} "$@" >> "{self._notes}"\nexit {end}\n')
-            program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        self._environ = {"PATH": f"{programs}:{os.environ['PATH']}", "RUNCTL_ROOT": str(self.root)}
+            self.program(name, f'echo {name} "$@" >> "{self.notes}"\nexit {0 if systemd else 1}')
+        self._environ = {"PATH": f"{self._programs}:{os.environ['PATH']}", "RUNCTL_ROOT": str(self.root)}
 
-    def run(self, script: str) -> list[str]:
-        """Return what was asked of the system."""
-        self._notes.write_text("")
+    def program(self, name: str, text: str) -> None:
+        """Give the machine a program."""
+        path = self._programs / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def said(self) -> list[str]:
+        """Return what the machine's programs were asked so far."""
+        return self.notes.read_text().splitlines()
+
+    def run(self, script: str, *, wait: bool = True) -> list[str]:
+        """Return what was asked of the system; `wait` until something was."""
+        self.notes.write_text("")
         subprocess.run([self._shell], input=script, text=True, env=self._environ, check=True)
         end = time.monotonic() + 5
         # What is started in the background may be about to say so.
-        while not (said := self._notes.read_text().splitlines()) and time.monotonic() < end:
+        while wait and not self.said() and time.monotonic() < end:
             time.sleep(0.01)
-        return said
+        return self.said()
 
     def boot(self) -> list[str]:
         """Do what cloud-init does at each boot."""
@@ -114,15 +121,29 @@ def test_a_lost_note_costs_no_more_than_one_limit(tmp_path: Path, shell: str) ->
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_without_systemd_a_process_waits_and_a_later_limit_overrides_it(tmp_path: Path, shell: str) -> None:
+@pytest.mark.parametrize(
+    ("ends_in", "expected"), [(3600, ["sleep 3600", "shutdown -h now"]), (-1, ["shutdown -h now"])]
+)
+def test_without_systemd_a_process_waits_and_a_later_limit_overrides_it(
+    tmp_path: Path, shell: str, ends_in: int, expected: list[str]
+) -> None:
     guest = Guest(tmp_path, shell, systemd=False)
-    said = guest.run(user_data(1))
-    (waits,) = (line for line in said if line.startswith("setsid"))
-    assert waits.endswith(f"- 1 {guest.root}/ends-at")
-    # What `setsid` would have run:
-    inner = waits.removeprefix("setsid sh -c ").rpartition(" - ")[0]
-    for ends_in, expected in ((3600, []), (-1, ["shutdown -h now"])):
-        guest.ends_in(ends_in)
-        guest._notes.write_text("")
-        subprocess.run([shell, "-c", inner, "-", "0", f"{guest.root}/ends-at"], env=guest._environ, check=False)
-        assert guest._notes.read_text().splitlines() == expected
+    # Sleeping takes no time, but it is later then; and programs in the background are waited for.
+    guest.program(
+        "sleep", f'[ "$1" -le 1 ] || {{ echo sleep "$1" >> "{guest.notes}"; echo 0 > "{guest.root}/ends-at"; }}'
+    )
+    guest.program("setsid", 'until [ -e "$6.ready" ]; do [ -e "$6.held" ] || exit 1; done; exec "$@"')
+    (guest.root).mkdir(parents=True)
+    held = guest.root / "ends-at.held"
+    held.touch()
+    guest.run(user_data(1), wait=False)
+    guest.ends_in(ends_in)
+    (guest.root / "ends-at.ready").touch()
+    try:
+        end = time.monotonic() + 10
+        while (said := guest.said())[-1:] != ["shutdown -h now"]:
+            assert time.monotonic() < end, said
+            time.sleep(0.01)
+    finally:
+        held.unlink()
+    assert [line for line in said if line.startswith(("sleep", "shutdown"))] == expected
