@@ -9,11 +9,11 @@ from runctl_jupyter.run_record import PhaseMark, Status, from_iso, to_iso
 from runctl_jupyter.run_record.documents import to_plain
 
 if TYPE_CHECKING:
-    from runctl_jupyter.orchestration.jobs.job import Job
+    from runctl_jupyter.orchestration.jobs.seen_job import SeenJob
     from runctl_jupyter.run_record import Cause
 
 
-def job_document(job: Job) -> dict[str, Any]:
+def job_document(job: SeenJob) -> dict[str, Any]:
     """Return the JSON keys of the contract; asks nobody."""
     spec, status = job.spec, job.status
     return {
@@ -68,7 +68,7 @@ def _attempt(status: Status) -> dict[str, Any]:
     }
 
 
-def _ends_at(job: Job) -> str | None:
+def _ends_at(job: SeenJob) -> str | None:
     """Return when a limit of time ends the attempt at the latest; None without one."""
     limits, status = job.spec.limits, job.status
     # The runner counts from its claim; before that the moment it was asked for is the best that is known.
@@ -81,7 +81,7 @@ def _ends_at(job: Job) -> str | None:
     return to_iso(min(ends)) if ends else None
 
 
-def _phases(job: Job) -> list[dict[str, Any]]:
+def _phases(job: SeenJob) -> list[dict[str, Any]]:
     marks = job.status.phases or _before_the_claim(job)
     if not marks:
         return []
@@ -92,7 +92,7 @@ def _phases(job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _before_the_claim(job: Job) -> list[PhaseMark]:
+def _before_the_claim(job: SeenJob) -> list[PhaseMark]:
     """Return the phases that no runner has written yet: a machine is found and boots, or the code is sent to one."""
     spec, status = job.spec, job.status
     if status.claimed_at is not None:
