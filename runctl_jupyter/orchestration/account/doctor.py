@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runctl_jupyter.orchestration.account.checkup import Answer, Ask, Check, DoctorReport, run_checks
+from runctl_jupyter.orchestration.account.checkup import Answer, Ask, Check, DoctorReport, failed, run_checks
 from runctl_jupyter.orchestration.account.launch_checks import LaunchChecks, MachineToCheck
 from runctl_jupyter.orchestration.account.place_checks import PlaceChecks, credentials_told
-from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts
+from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts, metadata_alone_is_left
+from runctl_jupyter.orchestration.aws.failures import no_credentials
 from runctl_jupyter.orchestration.units import size_text
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def examine(
 
     first = run_checks({"credentials": credentials}, deadline=deadline, needed=("credentials",))
     if not facts:
+        # Elsewhere than on a machine of AWS's, its metadata service is an address that may never answer.
+        connection = session().connection
+        if first[0].name != "credentials" and not connection.env and metadata_alone_is_left(connection.profile):
+            first = [failed("credentials", no_credentials(), blocks=True)]
         return told(first)
     hurried = facts[0][0]
     if first[0].state == "blocked":

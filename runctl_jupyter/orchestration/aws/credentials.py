@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,13 @@ from runctl_jupyter.run_record import from_iso
 if TYPE_CHECKING:
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
+_SAID_BY_ENVIRONMENT = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
 _SSO_CACHE = Path("~/.aws/sso/cache")
 
 
@@ -43,6 +51,22 @@ def credential_facts(session: AwsSession) -> CredentialFacts:
         found.get_frozen_credentials()
     ends_at = end_of_sign_in(profile) if found.method == "sso" else None
     return CredentialFacts(found.method or "unknown", profile, ends_at)
+
+
+def metadata_alone_is_left(profile: str | None) -> bool:
+    """Return whether nothing on this computer says where credentials are, so that boto3 can only ask for an instance's.
+
+    Boto3 guide, "Credentials": the metadata service is the last of those that are asked.
+    """
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+    if profile is not None or any(os.environ.get(name) for name in _SAID_BY_ENVIRONMENT):
+        return False
+    try:
+        return not botocore.session.Session().full_config.get("profiles")
+    except BotoCoreError:
+        return False  # a file that cannot be read is there all the same
 
 
 def end_of_sign_in(profile: str | None) -> datetime | None:

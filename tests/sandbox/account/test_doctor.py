@@ -193,6 +193,15 @@ def test_on_a_computer_without_credentials_it_explains_itself(tmp_path: Path) ->
     assert done.stderr == ""
 
 
+def test_a_metadata_service_that_never_answers_is_no_reason_to_wait_for_credentials(
+    tmp_path: Path, black_hole: str
+) -> None:
+    done = terminal(tmp_path, AWS_EC2_METADATA_DISABLED="false", AWS_EC2_METADATA_SERVICE_ENDPOINT=black_hole)
+    assert done.returncode == 1
+    assert "There are no AWS credentials" in done.stdout
+    assert "no answer" not in done.stdout
+
+
 def test_without_a_region_it_says_how_to_choose_one(tmp_path: Path) -> None:
     done = terminal(tmp_path, "--json", AWS_ACCESS_KEY_ID="AKIDUNIT", AWS_SECRET_ACCESS_KEY="secret")
     assert done.returncode == 1
