@@ -62,7 +62,7 @@ class Machine:
         """Return what is known of a process that does not change from look to look."""
         folder = self._proc / str(process.pid)
         command = _text(folder / "cmdline")
-        name = command.replace("\0", " ").strip() or f"[{_text(folder / 'comm').strip()}]"
+        name = " ".join(command.replace("\0", " ").split()) or f"[{_text(folder / 'comm').strip()}]"
         return {
             "pid": process.pid,
             "parent": process.parent,

@@ -37,7 +37,9 @@ _FOR_WHOM_S = 0.5
 
 def credentials_told(facts: CredentialFacts) -> Answer:
     """Say where credentials come from and whether they end soon."""
-    where = f"from {facts.method}" + (f", profile {facts.profile}" if facts.profile else "")
+    where = ("of the target" if facts.method == "explicit" else f"from {facts.method}") + (
+        f", profile {facts.profile}" if facts.profile else ""
+    )
     if facts.ends_at is None:
         return "ok", where
     left = facts.ends_at - now()

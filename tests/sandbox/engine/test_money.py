@@ -17,6 +17,8 @@ from tests.sandbox.conftest import Boto, client
 from tests.sandbox.engine.conftest import Engine
 
 pytestmark = pytest.mark.machineless
+PATIENT_S = 30.0
+"""For what is about the answer, however busy the machine is."""
 OURS = [{"Key": "runctl:managed", "Value": "true"}]
 
 
@@ -33,16 +35,16 @@ def faulty(sandbox: Connection) -> Iterator[Connection]:
 
 
 def test_the_price_list_comes_first_and_then_the_table(rc: Runctl, faulty: Connection, engine: Engine) -> None:
-    price = rc._prices.on_demand("g5.xlarge")
+    price = rc._prices.on_demand("g5.xlarge", patience_s=PATIENT_S)
     assert price is not None
     assert (price.per_hour, price.source) == (1.006, PRICE_LIST)
     assert price.as_of is not None
     assert datetime.now(UTC) - price.as_of < timedelta(minutes=1)
     faults_client.add(faulty, "denied", service="pricing")
-    kept = rc._prices.on_demand("g5.xlarge")
+    kept = rc._prices.on_demand("g5.xlarge", patience_s=PATIENT_S)
     assert kept is not None
     assert kept.source == PRICE_LIST, "what was told is not asked again"
-    refused = engine({})._prices.on_demand("g5.xlarge")
+    refused = engine({})._prices.on_demand("g5.xlarge", patience_s=PATIENT_S)
     assert refused is not None
     assert (refused.source.startswith(SHIPPED_TABLE), refused.as_of) == (True, None)
 
@@ -61,17 +63,19 @@ def test_spot_is_asked_of_ec2_alone(rc: Runctl, boto: Boto, faulty: Connection, 
         InstanceTypes=["g5.xlarge"], ProductDescriptions=["Linux/UNIX"], StartTime=datetime.now(UTC)
     )["SpotPriceHistory"]
     zones = {each["AvailabilityZone"]: float(each["SpotPrice"]) for each in told}
-    cheapest = rc._prices.spot("g5.xlarge")
+    cheapest = rc._prices.spot("g5.xlarge", patience_s=PATIENT_S)
     assert cheapest is not None
     assert (cheapest.per_hour, cheapest.source) == (min(zones.values()), SPOT_HISTORY)
     for zone, per_hour in zones.items():
-        price = rc._prices.spot("g5.xlarge", zone)
+        price = rc._prices.spot("g5.xlarge", zone, patience_s=PATIENT_S)
         assert price is not None
         assert (price.per_hour, price.zone) == (per_hour, zone)
-    assert rc._prices.spot("x9.huge") is None
-    assert rc._prices.spot("m5.large") is not None, "a type that EC2 does not know silences nothing"
+    assert rc._prices.spot("x9.huge", patience_s=PATIENT_S) is None
+    assert rc._prices.spot("m5.large", patience_s=PATIENT_S) is not None, (
+        "a type that EC2 does not know silences nothing"
+    )
     faults_client.add(faulty, "denied", service="ec2", operation="DescribeSpotPriceHistory")
-    assert engine({})._prices.spot("g5.xlarge") is None
+    assert engine({})._prices.spot("g5.xlarge", patience_s=PATIENT_S) is None
 
 
 def test_a_machine_its_disk_and_what_is_left_over(rc: Runctl, sandbox: Connection) -> None:
