@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = [
-    "ACCOUNT", "ASKED", "CAPACITY", "NOT_FOUND", "PASSING", "PERMISSION", "QUOTA", "SERVER", "THROTTLE", "aws_errors",
-    "code_of", "masked", "may_pass", "no_credentials", "quota_reached", "translated",
+    "ACCOUNT", "ASKED", "CAPACITY", "NOT_FOUND", "PASSING", "PERMISSION", "QUOTA", "SERVER", "THROTTLE", "VCPU_QUOTA",
+    "aws_errors", "code_of", "masked", "may_pass", "no_credentials", "quota_reached", "translated",
 ]  # fmt: skip
 
 CAPACITY = frozenset(
     {
         "InsufficientCapacity",
+        "InsufficientFreeAddressesInSubnet",
         "InsufficientHostCapacity",
         "InsufficientInstanceCapacity",
         "InsufficientReservedInstanceCapacity",
@@ -45,17 +46,10 @@ CAPACITY = frozenset(
 )
 """Not here, not now; another zone, type or region may do."""
 
-QUOTA = frozenset(
-    {
-        "AddressLimitExceeded",
-        "InstanceLimitExceeded",
-        "MaxIOPSLimitExceeded",
-        "MaxSpotInstanceCountExceeded",
-        "SnapshotLimitExceeded",
-        "VcpuLimitExceeded",
-        "VolumeLimitExceeded",
-    }
-)
+VCPU_QUOTA = frozenset({"InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"})
+"""Of one family of types and market: another type may do."""
+
+QUOTA = VCPU_QUOTA | {"AddressLimitExceeded", "MaxIOPSLimitExceeded", "SnapshotLimitExceeded", "VolumeLimitExceeded"}
 """The account has as much as it may in this region; another zone does not help."""
 
 PERMISSION = frozenset({"AccessDenied", "AccessDeniedException", "AccessDeniedFault", "UnauthorizedOperation"})

@@ -33,6 +33,8 @@ class Refusal:
     instance_type: str | None
     subnet_id: str | None
     error: ClientError
+    of_fleet: bool = False
+    """Whether a fleet met it on its way: nobody has tried again."""
 
     @property
     def code(self) -> str:
@@ -147,7 +149,7 @@ class Launches:
         }
         refusal: Any = {"Error": said}
         # A fleet launches as its caller would by RunInstances, with the rights for that.
-        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "RunInstances"))
+        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "RunInstances"), of_fleet=True)
 
 
 def patiently() -> Retrying:
