@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from runctl_jupyter.orchestration.aws.failures import ASKED, aws_errors, code_of, may_pass
+from runctl_jupyter.orchestration.aws.decoding import decode
+from runctl_jupyter.orchestration.aws.failures import ASKED, PERMISSION, aws_errors, code_of, may_pass
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -83,6 +84,10 @@ class Launches:
             except ClientError as error:
                 return Answer(None, [Refusal(None, None, error)])
         refusals = [self._refusal(each) for each in answer.get("Errors", [])]
+        denied = next((each for each in refusals if each.code in PERMISSION), None)
+        if denied is not None:  # the first is the one that is told
+            said: Any = denied.error.response["Error"]
+            decode(said, self._session.decoder)
         ids = [one for each in answer.get("Instances", []) for one in each.get("InstanceIds", [])]
         return Answer(ids[0] if ids else None, refusals)
 
