@@ -66,7 +66,8 @@ class Launches:
         """Launch one machine with RunInstances."""
         from botocore.exceptions import ClientError
 
-        kind, subnet = request["InstanceType"], request.get("SubnetId")
+        place = request.get("NetworkInterfaces", [request])[0]
+        kind, subnet = request["InstanceType"], place.get("SubnetId")
         with aws_errors(f"launch {kind}"):
             try:
                 answer = patiently()(self._session.launcher.run_instances, **request)

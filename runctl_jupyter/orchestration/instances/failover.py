@@ -95,6 +95,9 @@ class Failover:
     def _asker(self, pools: Sequence[Pool], stack: ExitStack) -> Callable[[Sequence[Pool]], Answer]:
         """Return what asks for a machine out of some of `pools`: a fleet, or one launch after the other."""
         blueprint, spot = self._blueprint, pools[0].spot
+        if any(pool.needs_address for pool in pools):
+            # A template asks for an address in every subnet of its fleet or in none.
+            return self._one_by_one
         name = f"runctl-{blueprint.wish.token('template', spot, self._number)}"
         try:
             template = stack.enter_context(

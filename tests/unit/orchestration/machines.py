@@ -71,7 +71,7 @@ class Market:
 
     def run(self, request: Mapping[str, Any]) -> Answer:
         self.singles.append(request)
-        kind, subnet = request["InstanceType"], request["SubnetId"]
+        kind, subnet = request["InstanceType"], request.get("NetworkInterfaces", [request])[0]["SubnetId"]
         code = self.respond(kind, subnet[-1], "InstanceMarketOptions" in request)
         if code is None:
             return Answer(self._machine(kind, subnet, "InstanceMarketOptions" in request))

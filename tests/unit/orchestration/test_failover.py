@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -254,3 +255,13 @@ def test_a_profile_that_is_new_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(LaunchRefused, match="instance profile"):
         launch(at_once)
     assert len(at_once.fleets) == 1
+
+
+def test_where_an_address_has_to_be_asked_for_each_zone_is_asked() -> None:
+    pools = [replace(each, needs_address=each.zone == "us-east-1b") for each in SPOT[:4]]
+    market = Market(lambda _kind, zone, _spot: NONE if zone == "a" else None)
+    assert launch(market, pools).pool == pools[1]
+    assert (market.fleets, market.templates) == ([], [])
+    (interface,) = market.singles[1]["NetworkInterfaces"]
+    assert (interface["SubnetId"], interface["AssociatePublicIpAddress"]) == ("subnet-b", True)
+    assert market.singles[0]["SubnetId"] == "subnet-a"
