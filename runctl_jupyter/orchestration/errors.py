@@ -109,9 +109,11 @@ class CapacityUnavailable(LaunchRefused):
         Every one of them.
     could_fall_back
         Whether only spot was tried.
+    over_quota
+        What to do about a quota that ruled out some of them.
     """
 
-    def __init__(self, tried: Sequence[Tried], *, could_fall_back: bool) -> None:
+    def __init__(self, tried: Sequence[Tried], *, could_fall_back: bool, over_quota: str = "") -> None:
         self.tried = tuple(dict.fromkeys(tried))
         zones: dict[tuple[str, bool, str], list[str]] = {}
         for each in self.tried:
@@ -123,7 +125,8 @@ class CapacityUnavailable(LaunchRefused):
         fallback = "allow on-demand (--fallback on-demand), " if could_fall_back else ""
         super().__init__(
             f"AWS has no capacity now; tried {'; '.join(said) or 'nothing'}.",
-            f"Ask for more types (g5.xlarge,g6.xlarge, or --gpu), {fallback}or try again in some minutes.",
+            f"Ask for more types (g5.xlarge,g6.xlarge, or --gpu), {fallback}or try again in some minutes."
+            + (f" For the quota: {over_quota}" if over_quota else ""),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -39,14 +39,18 @@ def explain_refusals(client: Any, sts: Callable[[], STSClient], region: str) -> 
         said = parsed.get("Error")
         if said is None:
             return
-        code = said.get("Code")
-        if code in PERMISSION and (encoded := _ENCODED.search(said.get("Message", ""))):
-            said[DECODED] = _decoded(sts, encoded[1])
-        elif code in QUOTA:
+        decode(said, sts)
+        if said.get("Code") in QUOTA:
             said[ASKED] = _asked(context.get(_REQUEST, {}), region)
 
     client.meta.events.register("before-parameter-build.ec2", remember)
     client.meta.events.register("after-call.ec2", explain)
+
+
+def decode(said: dict[str, Any], sts: Callable[[], STSClient]) -> None:
+    """Let a denial say in clear what it is about; `said` is the ``Error`` of an answer."""
+    if said.get("Code") in PERMISSION and (encoded := _ENCODED.search(said.get("Message", ""))):
+        said[DECODED] = _decoded(sts, encoded[1])
 
 
 def _decoded(sts: Callable[[], STSClient], encoded: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop
 
 from runctl_jupyter.orchestration.aws.failures import CAPACITY, NOT_FOUND, aws_errors, code_of, masked
 from runctl_jupyter.orchestration.aws.launches import patiently
+from runctl_jupyter.orchestration.aws.network import Network
 from runctl_jupyter.orchestration.errors import InstanceNotFound, InstanceProtected, LaunchRefused
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Subnet:
 
     id: str
     zone: str
+    needs_address: bool = False
+    """Whether a machine reaches AWS only with a public address, and the subnet gives none: only default subnets do so
+    unasked (VPC User Guide, "IP addressing for your VPCs and subnets")."""
 
 
 class Ec2:
@@ -43,6 +47,7 @@ class Ec2:
 
     def __init__(self, session: AwsSession) -> None:
         self._session = session
+        self._network = Network(session)
 
     def describe(self, filters: Mapping[str, Sequence[str]]) -> list[InstanceTypeDef]:
         """Return the instances that match all `filters`, every page."""
@@ -218,10 +223,12 @@ class Ec2:
                 answer = self._session.ec2.describe_subnets(SubnetIds=list(chosen))
             else:
                 answer = self._session.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
+        found = [each for each in answer["Subnets"] if each.get("State", "available") == "available"]
+        giving_none = [each for each in found if not each.get("MapPublicIpOnLaunch", True)]
+        needing = self._network.public(giving_none) if giving_none else set()
         return [
-            Subnet(each["SubnetId"], each["AvailabilityZone"])
-            for each in sorted(answer["Subnets"], key=lambda each: each["AvailabilityZone"])
-            if each.get("State", "available") == "available"
+            Subnet(each["SubnetId"], each["AvailabilityZone"], each["SubnetId"] in needing)
+            for each in sorted(found, key=lambda each: each["AvailabilityZone"])
         ]
 
     def zones_offering(self, names: Sequence[str]) -> dict[str, set[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runctl_jupyter.orchestration.aws.families import family_of, request_url
 from runctl_jupyter.orchestration.aws.permission import denied, role_for_spot_missing
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = [
-    "ACCOUNT", "ASKED", "CAPACITY", "NOT_FOUND", "PASSING", "PERMISSION", "QUOTA", "SERVER", "THROTTLE", "aws_errors",
-    "code_of", "masked", "may_pass", "no_credentials", "quota_reached", "translated",
+    "ACCOUNT", "ASKED", "CAPACITY", "NOT_FOUND", "PASSING", "PERMISSION", "QUOTA", "SERVER", "THROTTLE", "VCPU_QUOTA",
+    "aws_errors", "code_of", "masked", "may_pass", "no_credentials", "quota_reached", "translated",
 ]  # fmt: skip
 
 CAPACITY = frozenset(
     {
         "InsufficientCapacity",
+        "InsufficientFreeAddressesInSubnet",
         "InsufficientHostCapacity",
         "InsufficientInstanceCapacity",
         "InsufficientReservedInstanceCapacity",
@@ -45,17 +46,10 @@ CAPACITY = frozenset(
 )
 """Not here, not now; another zone, type or region may do."""
 
-QUOTA = frozenset(
-    {
-        "AddressLimitExceeded",
-        "InstanceLimitExceeded",
-        "MaxIOPSLimitExceeded",
-        "MaxSpotInstanceCountExceeded",
-        "SnapshotLimitExceeded",
-        "VcpuLimitExceeded",
-        "VolumeLimitExceeded",
-    }
-)
+VCPU_QUOTA = frozenset({"InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"})
+"""Of one family of types and market: another type may do."""
+
+QUOTA = VCPU_QUOTA | {"AddressLimitExceeded", "MaxIOPSLimitExceeded", "SnapshotLimitExceeded", "VolumeLimitExceeded"}
 """The account has as much as it may in this region; another zone does not help."""
 
 PERMISSION = frozenset({"AccessDenied", "AccessDeniedException", "AccessDeniedFault", "UnauthorizedOperation"})
@@ -132,7 +126,8 @@ def translated(error: ClientError, action: str) -> RunctlError:
         return role_for_spot_missing()
     if code in QUOTA:
         more: dict[str, Any] = dict(error.response.get("Error", {}))
-        return quota_reached(said, **more.get(ASKED, {}))
+        asked = more.get(ASKED, {})
+        return quota_reached(said, **asked) if code in VCPU_QUOTA else _no_room(code, said, asked.get("region", ""))
     for codes, explained in _EXPLAINED:
         if code in codes:
             return explained(said)
@@ -157,6 +152,34 @@ def quota_reached(said: str, instance_type: str = "", region: str = "", *, spot:
         f"End machines, take another region, or ask for more of {code} (vCPUs of {family.name}, {market}): "
         f"{request_url(region, code)}",
     )
+
+
+class _Room(NamedTuple):
+    """A quota that is not of vCPUs (Service Quotas)."""
+
+    how: str
+    """What makes room."""
+    quota: str
+    """Its name."""
+    service: str = ""
+    code: str = ""
+    """Empty where it depends on the type of volume; our disks are gp3."""
+
+
+_DELETE_DISKS = "Delete disks you do not need (runctl resources cleanup)"
+_ROOM = {
+    "AddressLimitExceeded": _Room("Release Elastic IP addresses you do not need", "Elastic IPs", "ec2", "L-0263D0A3"),
+    "MaxIOPSLimitExceeded": _Room(_DELETE_DISKS, "IOPS of volumes"),
+    "SnapshotLimitExceeded": _Room("Delete snapshots you do not need", "snapshots"),
+    "VolumeLimitExceeded": _Room(_DELETE_DISKS, "storage of gp3 volumes, in TiB", "ebs", "L-7A658B76"),
+}
+
+
+def _no_room(code: str, said: str, region: str) -> LaunchRefused:
+    room = _ROOM[code]
+    more = f"{room.code} ({room.quota})" if room.code else f"the quota of {room.quota}"
+    where = f": {request_url(region, room.code, room.service)}" if room.code and region else " (Service Quotas)."
+    return LaunchRefused(said, f"{room.how}, take another region, or ask AWS for more of {more}{where}")
 
 
 def _account(said: str) -> RunctlError:

@@ -46,6 +46,6 @@ def family_of(instance_type: str) -> Family | None:
     return _FAMILIES.get(match[0]) or _FAMILIES.get(match[1])
 
 
-def request_url(region: str, code: str) -> str:
-    """Return the page of the console on which more of a quota of EC2 is asked for."""
-    return f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
+def request_url(region: str, code: str, service: str = "ec2") -> str:
+    """Return the page of the console on which more of a service's quota is asked for."""
+    return f"https://{region}.console.aws.amazon.com/servicequotas/home/services/{service}/quotas/{code}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from runctl_jupyter.orchestration.aws.failures import ASKED, aws_errors, code_of, may_pass
+from runctl_jupyter.orchestration.aws.decoding import decode
+from runctl_jupyter.orchestration.aws.failures import ASKED, PERMISSION, aws_errors, code_of, may_pass
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -33,6 +34,8 @@ class Refusal:
     instance_type: str | None
     subnet_id: str | None
     error: ClientError
+    of_fleet: bool = False
+    """Whether a fleet met it on its way: nobody has tried again."""
 
     @property
     def code(self) -> str:
@@ -63,7 +66,8 @@ class Launches:
         """Launch one machine with RunInstances."""
         from botocore.exceptions import ClientError
 
-        kind, subnet = request["InstanceType"], request.get("SubnetId")
+        place = request.get("NetworkInterfaces", [request])[0]
+        kind, subnet = request["InstanceType"], place.get("SubnetId")
         with aws_errors(f"launch {kind}"):
             try:
                 answer = patiently()(self._session.launcher.run_instances, **request)
@@ -81,6 +85,10 @@ class Launches:
             except ClientError as error:
                 return Answer(None, [Refusal(None, None, error)])
         refusals = [self._refusal(each) for each in answer.get("Errors", [])]
+        denied = next((each for each in refusals if each.code in PERMISSION), None)
+        if denied is not None:  # the first is the one that is told
+            said: Any = denied.error.response["Error"]
+            decode(said, self._session.decoder)
         ids = [one for each in answer.get("Instances", []) for one in each.get("InstanceIds", [])]
         return Answer(ids[0] if ids else None, refusals)
 
@@ -147,7 +155,7 @@ class Launches:
         }
         refusal: Any = {"Error": said}
         # A fleet launches as its caller would by RunInstances, with the rights for that.
-        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "RunInstances"))
+        return Refusal(kind, overrides.get("SubnetId"), ClientError(refusal, "RunInstances"), of_fleet=True)
 
 
 def patiently() -> Retrying:

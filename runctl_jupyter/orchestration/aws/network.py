@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 from runctl_jupyter.orchestration.aws.failures import aws_errors
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import RouteTableTypeDef, SubnetTypeDef
+
     from runctl_jupyter.orchestration.aws.session import AwsSession
+
+_INTERNET_GATEWAY = "internet gateway"
 
 AGENT_ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
 """What a machine without a way out needs instead (Systems Manager User Guide, "VPC endpoints"), and our bucket."""
@@ -38,25 +42,43 @@ class Network:
             found = self._session.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])
         return [subnet["SubnetId"] for subnet in found["Subnets"]]
 
+    def public(self, described: Sequence[SubnetTypeDef]) -> set[str]:
+        """Return which of these subnets lead to an internet gateway: a machine there needs a public address."""
+        with aws_errors("look how machines reach AWS"):
+            tables = self._tables(described)
+        return {subnet["SubnetId"] for subnet in described if _gateway(_table_of(subnet, tables)) == _INTERNET_GATEWAY}
+
     def way_out(self, subnets: Sequence[str]) -> WayOut:
-        """Return how machines in `subnets`, which are of one VPC, reach AWS."""
+        """Return how machines in `subnets` reach AWS.
+
+        Behind an internet gateway they do with a public address only: where a subnet gives none, a launch asks for one.
+        """
         ec2 = self._session.ec2
         with aws_errors("look how machines reach AWS"):
             described = ec2.describe_subnets(SubnetIds=list(subnets))["Subnets"]
-            in_vpc: Any = [{"Name": "vpc-id", "Values": sorted({subnet["VpcId"] for subnet in described})}]
-            tables = ec2.describe_route_tables(Filters=in_vpc)["RouteTables"]
-            gateways = [_gateway(_table_of(subnet["SubnetId"], tables)) for subnet in described]
+            in_vpc = _in_vpcs(described)
+            tables = self._tables(described)
+            gateways = [_gateway(_table_of(subnet, tables)) for subnet in described]
             if gateways and all(gateways):
                 return WayOut(subnets, gateways[0])
             endpoints = ec2.describe_vpc_endpoints(Filters=in_vpc)["VpcEndpoints"]
         there = {e["ServiceName"].rpartition(".")[2] for e in endpoints if e.get("State", "").lower() == "available"}
         return WayOut(subnets, None, [name for name in AGENT_ENDPOINTS if name not in there])
 
+    def _tables(self, described: Sequence[SubnetTypeDef]) -> Sequence[RouteTableTypeDef]:
+        pages = self._session.ec2.get_paginator("describe_route_tables").paginate(Filters=_in_vpcs(described))
+        return [table for page in pages for table in page["RouteTables"]]
 
-def _table_of(subnet: str, tables: Sequence[Any]) -> Any:
+
+def _in_vpcs(described: Sequence[SubnetTypeDef]) -> Any:
+    return [{"Name": "vpc-id", "Values": sorted({subnet["VpcId"] for subnet in described})}]
+
+
+def _table_of(subnet: SubnetTypeDef, tables: Sequence[RouteTableTypeDef]) -> Any:
     """Return the route table of a subnet: its own, or the VPC's main one (VPC User Guide, "Subnet route tables")."""
-    associations = [(a, table) for table in tables for a in table.get("Associations", [])]
-    own = next((table for a, table in associations if a.get("SubnetId") == subnet), None)
+    of_vpc = [table for table in tables if table["VpcId"] == subnet["VpcId"]]
+    associations = [(a, table) for table in of_vpc for a in table.get("Associations", [])]
+    own = next((table for a, table in associations if a.get("SubnetId") == subnet["SubnetId"]), None)
     return own or next((table for a, table in associations if a.get("Main")), None)
 
 
@@ -66,7 +88,7 @@ def _gateway(table: Any) -> str | None:
         if route.get("DestinationCidrBlock") != "0.0.0.0/0" or route.get("State") == "blackhole":
             continue
         if str(route.get("GatewayId", "")).startswith("igw-"):
-            return "internet gateway"
+            return _INTERNET_GATEWAY
         if route.get("NatGatewayId"):
             return "NAT gateway"
         other = ("TransitGatewayId", "NetworkInterfaceId", "InstanceId", "VpcPeeringConnectionId")

@@ -147,6 +147,10 @@ class AwsSession:
         client: STSClient = self._client("sts")
         return client
 
+    def decoder(self) -> STSClient:
+        """Return what decodes a refusal: it asks once, and not for long."""
+        return self.in_a_hurry(_DECODING_S).sts
+
     @property
     def iam(self) -> IAMClient:
         """Identity and Access Management."""
@@ -248,7 +252,7 @@ class AwsSession:
                 service, region_name=region, endpoint_url=endpoint, config=config
             )
         if service == "ec2":
-            explain_refusals(client, lambda: self.in_a_hurry(_DECODING_S).sts, region)
+            explain_refusals(client, self.decoder, region)
         return client
 
     def _config(self, service: str, manner: Manner, *, path_style: bool) -> Config:

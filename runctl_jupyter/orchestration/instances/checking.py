@@ -66,7 +66,7 @@ def machine_to_check(
         return catalogue.facts([name])[0]
 
     def image() -> tuple[str, str]:
-        found = find_image(ec2, Ssm(session), settings, facts(), session.region)
+        found = find_image(ec2, Ssm(session), settings, [facts()], session.region)
         return found.id, found.found_by
 
     def price() -> str | None:

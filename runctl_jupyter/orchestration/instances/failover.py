@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay, wait_exponential
 
-from runctl_jupyter.orchestration.aws.failures import CAPACITY, QUOTA, masked, translated
+from runctl_jupyter.orchestration.aws.failures import CAPACITY, PASSING, QUOTA, VCPU_QUOTA, masked, translated
+from runctl_jupyter.orchestration.aws.families import family_of
 from runctl_jupyter.orchestration.errors import CapacityUnavailable, LaunchRefused, PermissionDenied, Tried
 from runctl_jupyter.orchestration.waiting import wait_until
 
@@ -32,6 +33,7 @@ _UNKNOWN_TEMPLATE = frozenset(
         "InvalidLaunchTemplateName.NotFoundException",
     }
 )
+_PASSING_TRIES = 5
 _PENDING_S = 60.0
 _DIED_FOR_CAPACITY = "Server.InsufficientInstanceCapacity"
 _OUR_ENDS = ("Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown", "User initiated")
@@ -62,6 +64,7 @@ class Failover:
         self._ec2, self._launches, self._blueprint = ec2, launches, blueprint
         self._settles, self._new_profile = settles, new_profile
         self._tried: list[Tried] = []
+        self._over_quota: Refusal | None = None
         self._number = 0
 
     def run(self, markets: Sequence[Sequence[Pool]]) -> Got:
@@ -74,22 +77,27 @@ class Failover:
         LaunchRefused, PermissionDenied, CredentialsMissing, AwsRefused
             AWS refuses for a reason that another pool would not change.
         """
-        over_quota: Refusal | None = None
         for pools in markets:
             with ExitStack() as stack:
                 ask = self._asker(pools, stack)
                 found = self._in_market(pools, ask)
-            if isinstance(found, Got):
+            if found is not None:
                 return found
-            # Spot and on-demand have quotas of their own: the other market may have room.
-            over_quota = found or over_quota
-        if over_quota is not None and all(tried.code == over_quota.code for tried in self._tried):
+        over_quota = self._over_quota
+        if over_quota is not None and all(tried.code in QUOTA for tried in self._tried):
             raise translated(over_quota.error, "launch a machine") from over_quota.error
-        raise CapacityUnavailable(self._tried, could_fall_back=all(pool.spot for pools in markets for pool in pools))
+        raise CapacityUnavailable(
+            self._tried,
+            could_fall_back=all(pool.spot for pools in markets for pool in pools),
+            over_quota="" if over_quota is None else translated(over_quota.error, "launch a machine").to_resolve,
+        )
 
     def _asker(self, pools: Sequence[Pool], stack: ExitStack) -> Callable[[Sequence[Pool]], Answer]:
         """Return what asks for a machine out of some of `pools`: a fleet, or one launch after the other."""
         blueprint, spot = self._blueprint, pools[0].spot
+        if any(pool.needs_address for pool in pools):
+            # A template asks for an address in every subnet of its fleet or in none.
+            return self._one_by_one
         name = f"runctl-{blueprint.wish.token('template', spot, self._number)}"
         try:
             template = stack.enter_context(
@@ -112,34 +120,33 @@ class Failover:
     def _one_by_one(self, left: Sequence[Pool]) -> Answer:
         return self._launches.run(self._blueprint.single(left[0], self._number))
 
-    def _in_market(self, pools: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Got | Refusal | None:
-        """Return a machine; why there can be none whatever the pool (the quota); None where there is no capacity."""
+    def _in_market(self, pools: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Got | None:
+        """Return a machine; None where no pool has one."""
         left = list(pools)
         while left:
             answer = self._asked_with_patience(left, ask)
             refusals = _of_tried(answer.refusals)
-            out = [pool for refusal in refusals for pool in left if _is_about(refusal, pool)]
+            out = [pool for refusal in refusals for pool in left if _rules_out(refusal, pool)]
             if answer.instance_id is not None:
                 got = self._settled(answer.instance_id, left)
                 if isinstance(got, Got):
                     return got
                 out = [got]
             else:
-                final = self._judge(refusals, left)
-                if final is not None:
-                    return final
+                self._judge(refusals, left)
             if not out:
                 break
             left = [pool for pool in left if pool not in out]
         return None
 
     def _asked_with_patience(self, left: Sequence[Pool], ask: Callable[[Sequence[Pool]], Answer]) -> Answer:
-        """Ask, again while EC2 does not know a profile or the template, which are new; each time with another token."""
+        """Ask, each time with another token: again while what is new is not known yet, or a fleet met what may pass."""
 
         def once() -> Answer:
             self._number += 1
             return ask(left)
 
+        # A profile or the template are new.
         def too_early(answer: Answer) -> bool:
             if answer.instance_id is not None:
                 return False
@@ -148,31 +155,39 @@ class Failover:
             unknown = any("Invalid IAM Instance Profile" in refusal.message for refusal in answer.refusals)
             return unknown and self._new_profile()
 
+        over_time = stop_after_delay(_EARLY_S)
+
+        def enough(state: RetryCallState) -> bool:
+            answer = state.outcome.result() if state.outcome else None
+            often = state.attempt_number >= _PASSING_TRIES
+            return over_time(state) or (often and answer is not None and _passes(answer))
+
         tries = Retrying(
-            retry=retry_if_result(too_early),
+            retry=retry_if_result(lambda answer: too_early(answer) or _passes(answer)),
             wait=wait_exponential(multiplier=0.5, max=10),
-            stop=stop_after_delay(_EARLY_S),
+            stop=enough,
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         return tries(once)
 
-    def _judge(self, refusals: Sequence[Refusal], left: Sequence[Pool]) -> Refusal | None:
-        """Note refusals for want of capacity; return one for the quota; raise what no other pool would change."""
+    def _judge(self, refusals: Sequence[Refusal], left: Sequence[Pool]) -> None:
+        """Note refusals for want of capacity and for a quota; raise what no other pool would change."""
         for refusal in refusals:
             for pool in left:
                 if _is_about(refusal, pool):
                     self._tried.append(_tried(pool, refusal.code, refusal.message))
-        fatal = next((each for each in refusals if each.code not in QUOTA and not _is_capacity(each)), None)
+        fatal = next(iter(_unchangeable(refusals)), None)
         if fatal is not None:
             raise translated(fatal.error, "launch a machine") from fatal.error
-        return next((each for each in refusals if each.code in QUOTA), None)
+        self._over_quota = self._over_quota or next((each for each in refusals if each.code in QUOTA), None)
 
     def _settled(self, instance_id: str, left: Sequence[Pool]) -> Got | Pool:
         """Return the machine; the pool it came from when it has died for want of capacity."""
         described: Any = self._ec2.new(instance_id)
         if self._settles:
             described = wait_until(
-                lambda: self._ec2.describe_one(instance_id),
+                # Another replica of EC2 may not know the id yet: the machine runs all the same.
+                lambda: self._ec2.new(instance_id),
                 lambda seen: seen["State"]["Name"] != "pending",
                 timeout=_PENDING_S,
                 what=f"Instance {instance_id} is pending for more than {_PENDING_S:.0f} s.",
@@ -202,6 +217,17 @@ def _of_tried(refusals: Sequence[Refusal]) -> Sequence[Refusal]:
     return tried or refusals
 
 
+def _unchangeable(refusals: Sequence[Refusal]) -> list[Refusal]:
+    """Return those that are neither about capacity nor about a quota."""
+    return [each for each in refusals if each.code not in QUOTA and not _is_capacity(each)]
+
+
+def _passes(answer: Answer) -> bool:
+    """Whether a fleet launched nothing for what may pass; such a failure of a whole request was tried again before."""
+    rest = _unchangeable(answer.refusals) if answer.instance_id is None else []
+    return bool(rest) and all(each.of_fleet and each.code in PASSING for each in rest)
+
+
 def _is_capacity(refusal: Refusal) -> bool:
     # A fleet's word for what RunInstances calls Unsupported.
     elsewhere = refusal.code == "InvalidFleetConfiguration" and "not supported in your requested" in refusal.message
@@ -214,6 +240,18 @@ def _is_denied(refusal: Refusal) -> bool:
 
 def _is_about(refusal: Refusal, pool: Pool) -> bool:
     return refusal.instance_type in (pool.instance_type, None) and refusal.subnet_id in (pool.subnet_id, None)
+
+
+def _rules_out(refusal: Refusal, pool: Pool) -> bool:
+    """Whether a pool need not be asked any more; quotas are of a family of types and a market, or of all."""
+    if _is_about(refusal, pool):
+        return True
+    if refusal.code not in QUOTA or refusal.instance_type is None:
+        return False
+    if refusal.code not in VCPU_QUOTA:
+        return True
+    theirs, its = family_of(refusal.instance_type), family_of(pool.instance_type)
+    return theirs is not None and its is not None and theirs.code(spot=pool.spot) == its.code(spot=pool.spot)
 
 
 def _tried(pool: Pool, code: str, message: str) -> Tried:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ _BY_NAME = {
 }
 """Owner and name of images, with GPUs and without, for where no parameter is known (DLAMI Developer Guide, "Find DLAMI
 ID"; Ubuntu on AWS, "Find images")."""
+
+_NEEDS_CLOSED_DRIVER = frozenset({"K80", "M60", "V100"})
+"""GPUs of EC2 older than Turing (P2, G3, P3): NVIDIA's open kernel modules, which these images have, do not know them
+(NVIDIA Technical Blog, "NVIDIA Transitions Fully Towards Open-Source GPU Kernel Modules"). AWS's last image for them
+is Amazon Linux 2."""
 
 ROOM_GIB = 22
 """Space beside the image: environments, data, checkpoints."""
@@ -63,14 +69,20 @@ class Image:
         return wanted or self.root_gib + ROOM_GIB
 
 
-def find_image(ec2: Ec2, ssm: Ssm, settings: LaunchSettings, facts: TypeFacts, region: str) -> Image:
-    """Return the image for a type.
+def is_served(facts: TypeFacts) -> bool:
+    """Whether the images found here drive a type's GPUs, if it has any."""
+    return facts.accelerator not in _NEEDS_CLOSED_DRIVER
+
+
+def find_image(ec2: Ec2, ssm: Ssm, settings: LaunchSettings, types: Sequence[TypeFacts], region: str) -> Image:
+    """Return the image for types of one architecture, all with GPUs or all without.
 
     Raises
     ------
     LaunchRefused
         There is none.
     """
+    facts = types[0]
     if settings.ami:
         described: Any = ec2.image(settings.ami)
         if described is None:
@@ -79,6 +91,13 @@ def find_image(ec2: Ec2, ssm: Ssm, settings: LaunchSettings, facts: TypeFacts, r
                 "Images belong to a region: change ami under [launch] in .runctl.toml, or leave it out.",
             )
         return _image(described, "ami under [launch]")
+    unserved = next((each for each in types if not is_served(each)), None)
+    if unserved is not None:
+        raise LaunchRefused(
+            f"AWS's current images have NVIDIA's open driver, which does not know the {unserved.accelerator} of "
+            f"{unserved.name}.",
+            "Set ami under [launch] in .runctl.toml to one with the proprietary driver, or take g4dn, g5 or newer.",
+        )
     gpu = facts.accelerator_count > 0
     canonical = "arm64" if facts.arch == "arm64" else "amd64"
     names = [name.format(arch=facts.arch if gpu else canonical) for name in (_DEEP_LEARNING if gpu else _UBUNTU)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, gp3_per_hour
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.instances.catalogue import Catalogue, facts_text
-from runctl_jupyter.orchestration.instances.images import Image, find_image
+from runctl_jupyter.orchestration.instances.images import Image, find_image, is_served
 from runctl_jupyter.orchestration.instances.pools import Pool, pools_of, subnets_of
 from runctl_jupyter.orchestration.model import LaunchPlan, PlannedType
 
@@ -93,7 +93,8 @@ class Planner:
             There is no such type or GPU, or they cannot be started from one image.
         """
         if asked.gpu is not None:
-            return self._catalogue.with_gpu(asked.gpu)
+            fitting = self._catalogue.with_gpu(asked.gpu)
+            return [facts for facts in fitting if self._settings.ami or is_served(facts)] or fitting
         types = self._catalogue.facts(asked.instance_types or self._settings.instance_types)
         first = types[0]
         for other in types[1:]:
@@ -117,7 +118,7 @@ class Planner:
         on_demand = not asked.spot or asked.fallback == "on-demand"
         self._knowledge.prices.expect(on_demand=names if on_demand else (), spot=names if asked.spot else ())
         with ThreadPoolExecutor(3, "runctl-plan") as threads:
-            image = threads.submit(find_image, self._ec2, self._ssm, self._settings, types[0], self._region)
+            image = threads.submit(find_image, self._ec2, self._ssm, self._settings, types, self._region)
             offered = threads.submit(self._ec2.zones_offering, names)
             subnets = threads.submit(subnets_of, self._ec2, self._settings.subnet, self._region)
             found_image, zones, found_subnets = image.result(), offered.result(), subnets.result()

@@ -25,6 +25,8 @@ class Pool:
     subnet_id: str
     spot: bool
     price: Price | None
+    needs_address: bool = False
+    """Whether the launch has to ask for a public address; see `Subnet`."""
 
     @property
     def offer(self) -> MachineOffer:
@@ -87,7 +89,12 @@ def pools_of(
         list_price = None if spot else prices.on_demand(name)
         of_type = [
             Pool(
-                name, each.zone, each.id, spot, prices.spot(name, each.zone, patience_s=_SPOT_S) if spot else list_price
+                name,
+                each.zone,
+                each.id,
+                spot,
+                prices.spot(name, each.zone, patience_s=_SPOT_S) if spot else list_price,
+                each.needs_address,
             )
             for each in zones
         ]

@@ -86,7 +86,7 @@ class Blueprint:
         request = {
             **self._common(),
             "InstanceType": pool.instance_type,
-            "SubnetId": pool.subnet_id,
+            **_place(pool),
             "MinCount": 1,
             "MaxCount": 1,
             "ClientToken": self.wish.token(pool.instance_type, pool.subnet_id, pool.spot, number),
@@ -117,3 +117,17 @@ class Blueprint:
 
     def _tagged(self, kinds: Sequence[str]) -> list[dict[str, Any]]:
         return [{"ResourceType": kind, "Tags": self.wish.tags()} for kind in kinds]
+
+
+def _place(pool: Pool) -> dict[str, Any]:
+    if not pool.needs_address:
+        return {"SubnetId": pool.subnet_id}
+    # Only an interface of the request can ask for an address, and then it has the subnet (EC2 API reference,
+    # RunInstances).
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": pool.subnet_id,
+        "AssociatePublicIpAddress": True,
+        "DeleteOnTermination": True,
+    }
+    return {"NetworkInterfaces": [interface]}

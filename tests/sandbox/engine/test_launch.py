@@ -14,7 +14,7 @@ from runctl_jupyter.orchestration.waiting import wait_until
 from runctl_jupyter.run_record import MachineAsked
 from runctl_jupyter.sandbox import faults_client as faults
 from runctl_jupyter.sandbox.connection import Connection
-from tests.sandbox.conftest import Boto
+from tests.sandbox.conftest import Boto, client
 from tests.sandbox.engine.conftest import Engine
 
 A, B, C = "us-east-1a", "us-east-1b", "us-east-1c"
@@ -165,6 +165,53 @@ def test_a_machine_as_it_must_be(world: World) -> None:
         assert {tag["Key"]: tag["Value"] for tag in tagged["Tags"]}["runctl:managed"] == "true"
     behaviour = world.ec2.describe_instance_attribute(InstanceId=made.id, Attribute="instanceInitiatedShutdownBehavior")
     assert behaviour["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
+
+
+@pytest.fixture
+def public_subnet(sandbox: Connection) -> Iterator[str]:
+    """A subnet as an administrator makes one: behind an internet gateway, and without addresses by itself."""
+    env = faults.admin_env(sandbox)
+    ec2 = client(
+        sandbox,
+        "ec2",
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/24", AvailabilityZone=B)["Subnet"]["SubnetId"]
+    gateways = ec2.describe_internet_gateways(Filters=[{"Name": "attachment.vpc-id", "Values": [vpc]}])
+    made = None if gateways["InternetGateways"] else ec2.create_internet_gateway()["InternetGateway"]
+    gateway = (made or gateways["InternetGateways"][0])["InternetGatewayId"]
+    if made:
+        ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    yield subnet
+    ec2.disassociate_route_table(AssociationId=association)
+    ec2.delete_route_table(RouteTableId=table)
+    if made:
+        ec2.detach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_subnet(SubnetId=subnet)
+
+
+@pytest.mark.machineless
+def test_a_public_address_is_asked_for_where_the_subnet_gives_none(
+    public_subnet: str, engine: Engine, boto: Boto, sandbox: Connection
+) -> None:
+    settings = f'[launch]\nsubnet = ["{public_subnet}"]\n'
+    world = World(engine({".runctl.toml": settings}), boto, sandbox)
+    try:
+        world.create("m5.large", spot=True)
+        (seen,) = world.new()
+        (interface,) = seen["NetworkInterfaces"]
+        assert (seen["SubnetId"], interface["SubnetId"]) == (public_subnet, public_subnet)
+        # The sandbox gives no public addresses; an interface that ends with its machine is what a launch asked for.
+        assert interface["Attachment"]["DeleteOnTermination"] is True
+        assert seen["InstanceLifecycle"] == "spot"
+    finally:
+        world.end()
 
 
 def test_a_job_is_priced_as_what_it_got_and_resumed_as_it_was_asked(world: World) -> None:

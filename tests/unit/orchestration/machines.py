@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from runctl_jupyter.orchestration.aws.launches import Answer, Refusal
 from runctl_jupyter.orchestration.costs.price import Price
-from runctl_jupyter.orchestration.errors import PermissionDenied
+from runctl_jupyter.orchestration.errors import InstanceNotFound, PermissionDenied
 from runctl_jupyter.orchestration.instances.images import Image
 from runctl_jupyter.orchestration.instances.pools import Pool
 from runctl_jupyter.orchestration.instances.requests import Blueprint
@@ -66,12 +66,12 @@ class Market:
             code = "UnfulfillableCapacity" if number >= self.tries else self.respond(kind, subnet[-1], spot)
             if code is None:
                 return Answer(self._machine(kind, subnet, spot), refusals)
-            refusals.append(Refusal(kind, subnet, refused(code, message=self.message)))
+            refusals.append(Refusal(kind, subnet, refused(code, message=self.message), of_fleet=True))
         return Answer(None, () if self.silent else refusals)
 
     def run(self, request: Mapping[str, Any]) -> Answer:
         self.singles.append(request)
-        kind, subnet = request["InstanceType"], request["SubnetId"]
+        kind, subnet = request["InstanceType"], request.get("NetworkInterfaces", [request])[0]["SubnetId"]
         code = self.respond(kind, subnet[-1], "InstanceMarketOptions" in request)
         if code is None:
             return Answer(self._machine(kind, subnet, "InstanceMarketOptions" in request))
@@ -93,4 +93,5 @@ class Market:
     def new(self, instance_id: str) -> dict[str, Any]:
         return self.machines[instance_id]
 
-    describe_one = new
+    def describe_one(self, instance_id: str) -> dict[str, Any]:
+        raise InstanceNotFound(f"EC2 knows no instance {instance_id}.", "A replica that lags.")

@@ -15,6 +15,7 @@ from botocore.stub import Stubber
 from runctl_jupyter.orchestration.account.place_checks import PlaceChecks, credentials_told
 from runctl_jupyter.orchestration.account.policies import instance_policy, trust_policy
 from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts, end_of_sign_in
+from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.network import Network
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.config import Settings
@@ -114,13 +115,33 @@ def test_how_a_subnet_reaches_aws(
 ) -> None:
     with Stubber(session.ec2) as ec2:
         ec2.add_response("describe_subnets", {"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]})
-        described = [{"Associations": found, "Routes": routes} for found, routes in tables]
+        described = [{"Associations": found, "Routes": routes, "VpcId": "vpc-1"} for found, routes in tables]
         ec2.add_response("describe_route_tables", {"RouteTables": described})
         there = [{"ServiceName": f"com.amazonaws.eu-west-1.{name}", "State": "available"} for name in endpoints]
         if gateway is None:
             ec2.add_response("describe_vpc_endpoints", {"VpcEndpoints": there})
         way = Network(session).way_out(["subnet-1"])
     assert (way.gateway, tuple(way.missing_endpoints)) == (gateway, missing)
+
+
+@pytest.mark.parametrize(("routes", "needs"), [(IGW, True), (NAT, False), (LOCAL, False)])
+def test_a_subnet_that_gives_no_address_needs_one_behind_an_internet_gateway(
+    session: AwsSession, routes: Any, needs: bool
+) -> None:
+    zone = {"VpcId": "vpc-1", "State": "available"}
+    gives = {**zone, "SubnetId": "subnet-1", "AvailabilityZone": "eu-west-1a", "MapPublicIpOnLaunch": True}
+    none = {**zone, "SubnetId": "subnet-2", "AvailabilityZone": "eu-west-1b", "MapPublicIpOnLaunch": False}
+    tables = [
+        {"Associations": MAIN, "Routes": routes, "VpcId": "vpc-1"},
+        {"Associations": MAIN, "Routes": IGW, "VpcId": "vpc-2"},
+    ]
+    with Stubber(session.ec2) as ec2:
+        ec2.add_response("describe_subnets", {"Subnets": [gives, none]})
+        ec2.add_response("describe_route_tables", {"RouteTables": tables})
+        found = Ec2(session).subnets(["subnet-1", "subnet-2"])
+        ec2.add_response("describe_subnets", {"Subnets": [gives]})  # nothing else is asked
+        assert Ec2(session).subnets(["subnet-1"]) == found[:1]
+    assert [(each.id, each.needs_address) for each in found] == [("subnet-1", False), ("subnet-2", needs)]
 
 
 @pytest.fixture

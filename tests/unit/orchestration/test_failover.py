@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.launches import Launches
-from runctl_jupyter.orchestration.errors import CapacityUnavailable, InvalidRequest, LaunchRefused, PermissionDenied
+from runctl_jupyter.orchestration.errors import (
+    AwsBusy,
+    CapacityUnavailable,
+    InvalidRequest,
+    LaunchRefused,
+    PermissionDenied,
+)
 from runctl_jupyter.orchestration.instances.failover import Failover, Got
 from runctl_jupyter.orchestration.instances.pools import Pool
 from tests.unit.orchestration.machines import Market, blueprint, pool
@@ -116,6 +123,70 @@ def test_a_quota_of_one_market_leaves_the_other() -> None:
     assert len(market.fleets) == 1  # no other zone would change it
 
 
+P4D = [pool("p4d.24xlarge", zone, spot=True) for zone in ZONES[:2]]
+P3 = [pool("p3.16xlarge", zone, spot=True) for zone in ZONES[:2]]
+G5 = [pool("g5.xlarge", zone, spot=True) for zone in ZONES[:2]]
+
+
+def test_a_quota_of_one_family_leaves_the_others() -> None:
+    """Also where a fleet has tried one zone only, or each zone is asked by itself."""
+
+    def no_p(kind: str, _zone: str, _spot: bool) -> str | None:
+        return "MaxSpotInstanceCountExceeded" if kind.startswith("p") else None
+
+    market = Market(no_p, tries=1)
+    assert launch(market, [*P4D, *P3, *G5]).pool == G5[0]
+    assert [len(each["LaunchTemplateConfigs"][0]["Overrides"]) for each in market.fleets] == [6, 2]
+    alone = Market(no_p, without=["CreateFleet"])
+    assert launch(alone, [*P4D, *P3, *G5]).pool == G5[0]
+    assert [each["InstanceType"] for each in alone.singles] == ["p4d.24xlarge", "g5.xlarge"]
+
+
+def test_a_quota_is_told_beside_what_had_no_capacity() -> None:
+    def respond(kind: str, _zone: str, _spot: bool) -> str:
+        return "MaxSpotInstanceCountExceeded" if kind.startswith("p") else NONE
+
+    with pytest.raises(CapacityUnavailable) as raised:
+        launch(Market(respond), [*P4D, *G5])
+    assert {(each.instance_type, each.code) for each in raised.value.tried} == {
+        ("p4d.24xlarge", "MaxSpotInstanceCountExceeded"),
+        ("g5.xlarge", NONE),
+    }
+    assert "For the quota: End machines" in raised.value.to_resolve
+
+
+def test_a_quota_of_disks_is_the_same_for_every_type() -> None:
+    market = Market(lambda *_: "VolumeLimitExceeded", tries=1)
+    with pytest.raises(LaunchRefused, match="VolumeLimitExceeded"):
+        launch(market, [*P4D, *G5])
+    assert len(market.fleets) == 1
+
+
+def test_a_subnet_without_free_addresses_leaves_the_others() -> None:
+    market = Market(lambda _kind, zone, _spot: "InsufficientFreeAddressesInSubnet" if zone == "a" else None, tries=1)
+    assert launch(market).pool.zone == "us-east-1b"
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "InternalError", "Unavailable"])
+def test_what_may_pass_inside_a_fleet_is_tried_again(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    codes = iter([*[code] * 8, NONE, *[code] * 7])
+    market = Market(lambda *_: next(codes, None))
+    assert launch(market).pool == SPOT[0]
+    assert len(market.fleets) == 3
+    assert len({each["ClientToken"] for each in market.fleets}) == 3
+
+
+@pytest.mark.parametrize("without", [(), ["CreateFleet"]])
+def test_it_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch, without: Sequence[str]) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    market = Market(lambda *_: "InternalError", without=without)
+    with pytest.raises(AwsBusy):
+        launch(market)
+    # A single launch has had its tries when it is answered.
+    assert (len(market.fleets), len(market.singles)) == ((1, 1) if without else (5, 0))
+
+
 @pytest.mark.parametrize(
     ("code", "error"), [("UnauthorizedOperation", PermissionDenied), ("InvalidParameterValue", InvalidRequest)]
 )
@@ -184,3 +255,13 @@ def test_a_profile_that_is_new_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(LaunchRefused, match="instance profile"):
         launch(at_once)
     assert len(at_once.fleets) == 1
+
+
+def test_where_an_address_has_to_be_asked_for_each_zone_is_asked() -> None:
+    pools = [replace(each, needs_address=each.zone == "us-east-1b") for each in SPOT[:4]]
+    market = Market(lambda _kind, zone, _spot: NONE if zone == "a" else None)
+    assert launch(market, pools).pool == pools[1]
+    assert (market.fleets, market.templates) == ([], [])
+    (interface,) = market.singles[1]["NetworkInterfaces"]
+    assert (interface["SubnetId"], interface["AssociatePublicIpAddress"]) == ("subnet-b", True)
+    assert market.singles[0]["SubnetId"] == "subnet-a"

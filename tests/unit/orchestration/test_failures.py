@@ -45,10 +45,12 @@ def ours(error: Exception) -> RunctlError:
 CODES: list[tuple[str, type[RunctlError], str]] = [
     *((code, LaunchRefused, "another instance type or region") for code in (
         "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
-        "InsufficientCapacity", "UnfulfillableCapacity", "SpotMaxPriceTooLow", "Unsupported")),
+        "InsufficientCapacity", "UnfulfillableCapacity", "SpotMaxPriceTooLow", "Unsupported",
+        "InsufficientFreeAddressesInSubnet")),
     *((code, LaunchRefused, "quota") for code in (
-        "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded", "VolumeLimitExceeded",
-        "MaxIOPSLimitExceeded", "AddressLimitExceeded")),
+        "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InstanceLimitExceeded")),
+    *((code, LaunchRefused, "Service Quotas") for code in (
+        "VolumeLimitExceeded", "MaxIOPSLimitExceeded", "SnapshotLimitExceeded", "AddressLimitExceeded")),
     *((code, PermissionDenied, '"Effect": "Allow"') for code in (
         "UnauthorizedOperation", "AccessDenied", "AccessDeniedException")),
     ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", PermissionDenied, "create-service-linked-role"),
@@ -221,6 +223,21 @@ def test_a_quota_names_its_code_its_value_and_where_more_is_asked_for() -> None:
         answer("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", Asked=asked | {"spot": True})
     )
     assert f"{URL}L-3819A6DF" in said.to_resolve
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("VolumeLimitExceeded", "servicequotas/home/services/ebs/quotas/L-7A658B76"),
+        ("MaxIOPSLimitExceeded", "IOPS"),
+        ("AddressLimitExceeded", f"{URL}L-0263D0A3"),
+    ],
+)
+def test_a_quota_of_something_else_says_nothing_of_vcpus(code: str, advice: str) -> None:
+    asked = {"instance_type": "g5.xlarge", "region": "eu-west-1", "spot": False}
+    said = ours(answer(code, Asked=asked))
+    assert advice in said.to_resolve
+    assert "vCPU" not in said.to_resolve
 
 
 def test_a_profile_that_ec2_does_not_know() -> None:

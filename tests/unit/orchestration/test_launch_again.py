@@ -54,6 +54,13 @@ def test_a_refusal_is_told_at_once(code: str) -> None:
     assert len(account.requests) == 1
 
 
+def test_a_refusal_is_of_the_subnet_that_was_asked_for() -> None:
+    """Wherever the request has it: one of no subnet would rule out all."""
+    for place in ({"SubnetId": "subnet-1"}, {"NetworkInterfaces": [{"SubnetId": "subnet-1"}]}):
+        (told,) = launches(Account(refusal("InsufficientInstanceCapacity"))).run({**REQUEST, **place}).refusals
+        assert (told.instance_type, told.subnet_id) == ("m5.large", "subnet-1")
+
+
 def test_it_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     account = Account(*[refusal("RequestLimitExceeded")] * 100)

@@ -66,10 +66,10 @@ class Account:
         return QuotaLeft("L-1", "All of them", 8, 6, 2, "us-east-1", "https://ask", vcpus)
 
 
-def planner(account: Account, **settings: Any) -> Planner:
-    knowledge = Knowledge(Prices(account, "us-east-1"), cast(Quotas, account))
+def planner(account: Account, region: str = "us-east-1", **settings: Any) -> Planner:
+    knowledge = Knowledge(Prices(account, region), cast(Quotas, account))
     launch = LaunchSettings.model_validate(settings)
-    return Planner(cast(Ec2, account), cast(Ssm, account), launch, "us-east-1", knowledge)
+    return Planner(cast(Ec2, account), cast(Ssm, account), launch, region, knowledge)
 
 
 def plan(*types: str, account: Account | None = None, gib: int | None = None, **asked: Any) -> LaunchPlan:
@@ -133,6 +133,20 @@ def test_an_image_and_how_it_was_found() -> None:
     with pytest.raises(InvalidRequest, match="has 75 GiB"):
         plan("m5.large", gib=74)
     assert plan("m5.large", gib=75).volume_gib == 75
+
+
+AMIS: tuple[dict[str, str], ...] = ({}, {"ami": "ami-1"})
+
+
+def test_a_gpu_that_the_images_do_not_drive_is_refused_before_anything_is_made() -> None:
+    for asked in (MachineAsked(["p3.2xlarge"]), MachineAsked(["g5.xlarge", "p3.2xlarge"]), MachineAsked(gpu="V100:1")):
+        with pytest.raises(LaunchRefused, match=r"V100 of p3\.2xlarge") as raised:
+            planner(Account()).prepare(asked)
+        assert "ami under [launch]" in raised.value.to_resolve
+    assert planner(Account(), ami="ami-1").prepare(MachineAsked(["p3.2xlarge"])).image.id == "ami-1"
+    by_memory = MachineAsked(gpu="16GB:4")  # where no price says that a V100 is far too dear for its memory
+    names = [[facts.name for facts in planner(Account(), "nowhere-1", **ami).types(by_memory)] for ami in AMIS]
+    assert ["p3.8xlarge" in each for each in names] == [False, True]
 
 
 def test_cheaper_ones_that_would_do() -> None:

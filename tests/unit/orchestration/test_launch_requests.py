@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import botocore.session
@@ -79,6 +80,15 @@ def test_a_launch_of_its_own(spot: bool) -> None:
     assert ("spot-instances-request" in kinds(request), "InstanceMarketOptions" in request) == (spot, spot)
     if spot:
         assert request["InstanceMarketOptions"]["SpotOptions"]["SpotInstanceType"] == "one-time"
+
+
+def test_a_launch_that_asks_for_a_public_address() -> None:
+    request = check("RunInstances", blueprint().single(replace(POOLS[0], needs_address=True), 1))
+    assert "SubnetId" not in request  # EC2 refuses both
+    assert request["NetworkInterfaces"] == [
+        {"DeviceIndex": 0, "SubnetId": "subnet-a", "AssociatePublicIpAddress": True, "DeleteOnTermination": True}
+    ]
+    assert "network-interface" in kinds(request)
 
 
 def test_tokens_are_the_same_for_the_same_and_others_for_others() -> None:

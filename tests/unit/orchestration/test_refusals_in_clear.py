@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 from botocore.stub import Stubber
 
-from runctl_jupyter.orchestration.aws.failures import aws_errors
+from runctl_jupyter.orchestration.aws.failures import aws_errors, translated
+from runctl_jupyter.orchestration.aws.launches import Launches
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.errors import LaunchRefused, PermissionDenied
@@ -63,3 +64,32 @@ def test_a_quota_is_named_by_what_was_asked_for(session: AwsSession, stubs: tupl
         with pytest.raises(LaunchRefused, match=f"eu-west-1.*{code}") as caught:
             launch(session, "p5.4xlarge", spot=spot)
         assert "limit of 0" in caught.value.what
+
+
+def fleet_error(code: str, message: str, kind: str) -> dict[str, Any]:
+    overrides = {"InstanceType": kind, "SubnetId": "subnet-1"}
+    return {
+        "LaunchTemplateAndOverrides": {"Overrides": overrides},
+        "Lifecycle": "spot",
+        "ErrorCode": code,
+        "ErrorMessage": message,
+    }
+
+
+def test_what_a_fleet_met_is_explained_as_a_launch_would_be(
+    session: AwsSession, stubs: tuple[Stubber, Stubber]
+) -> None:
+    ec2, sts = stubs
+    errors = [
+        fleet_error("UnauthorizedOperation", ENCODED, "g5.xlarge"),
+        fleet_error("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded", "p5.4xlarge"),
+    ]
+    ec2.add_response("create_fleet", {"Errors": errors})
+    sts.add_response("decode_authorization_message", {"DecodedMessage": json.dumps(DECODED)})
+    config: Any = [{"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"}}]
+    request = {"LaunchTemplateConfigs": config, "TargetCapacitySpecification": {"TotalTargetCapacity": 1}}
+    denied, over = Launches(session).fleet(request).refusals
+    told = translated(denied.error, "launch")
+    assert isinstance(told, PermissionDenied)
+    assert "volume/*" in told.what
+    assert "L-C4BD4855" in translated(over.error, "launch").to_resolve
