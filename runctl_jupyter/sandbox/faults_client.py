@@ -226,6 +226,12 @@ def used_permissions(connection: Connection, arn: str) -> Sequence[Mapping[str, 
     return used
 
 
+def denied_permissions(connection: Connection, arn: str) -> Sequence[Mapping[str, str]]:
+    """Return what a user or role session has asked for and was not allowed: ``action`` and ``resource``."""
+    denied: Sequence[Mapping[str, str]] = _call(connection, "GET", f"permissions?arn={quote(arn, safe='')}")["denied"]
+    return denied
+
+
 def _env(connection: Connection, path: str, document: dict[str, Any]) -> dict[str, str]:
     key = _call(connection, "POST", path, document)
     return {

@@ -93,7 +93,7 @@ class Application:
     own
         Services, or operations of theirs, that are answered here and not by moto.
     used
-        Remembers what was allowed.
+        Remembers what was allowed and what was not.
     """
 
     def __init__(
@@ -159,6 +159,7 @@ class Application:
         def refusal(permission: Permission) -> ServiceError | None:
             decision = Decision(allowed=False) if denied_by_fault else decide(principal.documents, permission)
             if not decision.allowed:
+                self.used.note_denial(principal.arn, permission)
                 return self._denied(principal, permission, decision, protocol)
             self.used.note(principal.arn, permission, decision)
             return None

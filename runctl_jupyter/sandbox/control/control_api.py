@@ -83,7 +83,7 @@ class ControlApi:
             ("POST", "faults"): lambda: self._add_fault(body),
             ("GET", "faults"): lambda: {"faults": [fault.to_dict() for fault in self._faults.all()]},
             ("DELETE", "faults"): lambda: self._clear_faults(argument or None),
-            ("GET", "permissions"): lambda: {"used": self._used.of(parse_qs(query).get("arn", [""])[0])},
+            ("GET", "permissions"): lambda: self._permissions(parse_qs(query).get("arn", [""])[0]),
             ("POST", "users"): lambda: self._add_user(argument, body),
             ("POST", "power-off"): lambda: self._power_off(argument),
             ("POST", "kill-agent"): lambda: self._kill_agent(argument),
@@ -148,6 +148,9 @@ class ControlApi:
             self._fleet.renew_credentials(rule.machine)
         log.info("fault %s: %s", fault.id, rule)
         return fault.to_dict()
+
+    def _permissions(self, arn: str) -> dict[str, Any]:
+        return {"used": self._used.of(arn), "denied": self._used.denied_to(arn)}
 
     def _clear_faults(self, fault_id: str | None) -> dict[str, Any]:
         cleared = self._faults.clear(fault_id)

@@ -1,4 +1,7 @@
-"""Which permissions requests have needed and got, and by which words of a policy: least privilege can be measured."""
+"""Which permissions requests have needed and got, and by which words of a policy: least privilege can be measured.
+
+What they were refused is told too: a client that goes on without what it was denied shows nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,16 @@ from typing import Any
 
 from runctl_jupyter.sandbox.control.access.policies import Decision, Permission, matching
 
+_DENIALS = 256
+"""Most denials that are kept of one who asks: unlike what is used, no policy bounds them."""
+
 
 class UsedPermissions:
-    """Remembers them by who asked; what is kept is bounded by the length of the policies."""
+    """Remembers them by who asked; what is kept of the used ones is bounded by the length of the policies."""
 
     def __init__(self) -> None:
         self._used: dict[str, set[tuple[str, str, str]]] = {}
+        self._denied: dict[str, set[tuple[str, str]]] = {}
         self._lock = threading.Lock()
 
     def note(self, arn: str, permission: Permission, decision: Decision) -> None:
@@ -26,6 +33,19 @@ class UsedPermissions:
         }
         with self._lock:
             self._used.setdefault(arn, set()).update(words)
+
+    def note_denial(self, arn: str, permission: Permission) -> None:
+        """Remember what a request of `arn` was not allowed."""
+        with self._lock:
+            denials = self._denied.setdefault(arn, set())
+            if len(denials) < _DENIALS:
+                denials.add((permission.action, permission.resource))
+
+    def denied_to(self, access_key_arn: str) -> Sequence[dict[str, Any]]:
+        """Return what a user or role session has asked for and not been allowed, sorted."""
+        with self._lock:
+            denials = sorted(self._denied.get(access_key_arn, ()))
+        return [{"action": action, "resource": resource} for action, resource in denials]
 
     def of(self, access_key_arn: str) -> Sequence[dict[str, Any]]:
         """Return the words of a policy that have been used by a user or role session, sorted."""
