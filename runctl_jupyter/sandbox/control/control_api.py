@@ -169,8 +169,8 @@ class ControlApi:
             self._fleet.machines.stop(machine, POWER_LOSS)
         elif machine.stoppable:
             request.set_status(spot.MARKED_FOR_STOP)
-            self._fleet.machines.stop(machine, POWER_LOSS)
-            self._spot_keeper.await_return(machine)
+            if self._fleet.machines.stop(machine, POWER_LOSS):
+                self._spot_keeper.await_return(machine)
         else:
             request.set_status(spot.NO_CAPACITY)
             self._fleet.machines.terminate(machine, POWER_LOSS)

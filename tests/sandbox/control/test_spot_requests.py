@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.control.conftest import Account
 from tests.sandbox.control.test_launch_templates import refusal
+from tests.sandbox.control.test_users import acting
 
 PERSISTENT = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
 
@@ -89,6 +91,49 @@ def test_a_terminated_persistent_instance_is_replaced_until_its_request_is_cance
     account.await_state(second, "terminated")
     assert request_.words() == ("cancelled", "instance-terminated-by-user")
     assert request_.seen()["InstanceId"] == second
+
+
+@pytest.mark.machineless
+def test_what_can_no_longer_be_launched_ends_the_request(account: Account, sandbox: Connection) -> None:
+    env = faults_client.admin_env(sandbox)
+    iam, ec2 = (acting(sandbox, env, name) for name in ("iam", "ec2"))
+    iam.create_instance_profile(InstanceProfileName="goes")
+    iam.add_role_to_instance_profile(InstanceProfileName="goes", RoleName="runctl-instance")
+    asked = account.request(IamInstanceProfile={"Name": "goes"}, **spot(**PERSISTENT))
+    (made,) = ec2.run_instances(**asked)["Instances"]
+    account.launched.append(made["InstanceId"])
+    iam.remove_role_from_instance_profile(InstanceProfileName="goes", RoleName="runctl-instance")
+    iam.delete_instance_profile(InstanceProfileName="goes")
+    ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+
+    def seen() -> tuple[str, str, str]:
+        ids = [made["SpotInstanceRequestId"]]
+        (found,) = ec2.describe_spot_instance_requests(SpotInstanceRequestIds=ids)["SpotInstanceRequests"]
+        return found["State"], found["Status"]["Code"], found["InstanceId"]
+
+    account.until(lambda: seen() == ("closed", "bad-parameters", made["InstanceId"]))
+    filters = [{"Name": "spot-instance-request-id", "Values": [made["SpotInstanceRequestId"]]}]
+    (only,) = (one for each in ec2.describe_instances(Filters=filters)["Reservations"] for one in each["Instances"])
+    assert only["InstanceId"] == made["InstanceId"]
+
+
+@pytest.mark.machineless
+def test_a_request_that_waits_too_long_is_closed(account: Account, sandbox: Connection) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=6)
+    first = account.launch(**spot(**PERSISTENT, ValidUntil=until))
+    request_id = account.describe(first)["SpotInstanceRequestId"]
+    faults_client.add(sandbox, "no-capacity", market="spot")
+    account.ec2.terminate_instances(InstanceIds=[first])
+
+    def words() -> tuple[str, str]:
+        found = account.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])
+        (request,) = found["SpotInstanceRequests"]
+        return request["State"], request["Status"]["Code"]
+
+    shown = account.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])
+    assert abs(shown["SpotInstanceRequests"][0]["ValidUntil"] - until) < timedelta(seconds=1)
+    account.until(lambda: words() == ("open", "capacity-not-available"))
+    account.until(lambda: words() == ("closed", "schedule-expired"))
 
 
 def test_cancelling_the_request_of_a_stopped_instance_terminates_it(account: Account, request_: Request) -> None:

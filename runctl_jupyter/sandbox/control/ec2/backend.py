@@ -161,7 +161,7 @@ class SandboxEC2Backend(VolumesBackend):
             raise ServiceError(CAPACITY_CODE, "Insufficient capacity.", 500)
         for machine, _ in before:
             if machine.id in pools:
-                self.fleet.machines.boot(machine, self.capacity.fate(*pools[machine.id]))
+                self.fleet.machines.start(machine, self.capacity.fate(*pools[machine.id]))
         return before
 
     def stop_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:
@@ -183,10 +183,10 @@ class SandboxEC2Backend(VolumesBackend):
             request = spot_request(machine.instance)
             if request is not None and machine.state == "running" and request.state != "active":
                 raise _not_in_state(machine, "stop")
-        before = [(machine, machine.state) for machine in machines]
-        for machine, state in before:
-            if state == "running":
-                self.fleet.machines.stop(machine, user_initiated())
+        before = []
+        for machine in machines:
+            was_running = self.fleet.machines.stop(machine, user_initiated())
+            before.append((machine, "running" if was_running else machine.state))
         return before
 
     def terminate_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:

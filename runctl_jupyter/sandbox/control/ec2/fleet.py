@@ -89,6 +89,7 @@ class Fleet:
         self._url = url
         self._unplugged = unplugged
         self._launches: dict[str, Launch] = {}
+        self._save_lock = threading.Lock()
         self._credentials: dict[str, RoleCredentials | None] = {}
         self._callers: dict[str, Caller] = {}
 
@@ -104,11 +105,8 @@ class Fleet:
 
     def launched_with(self, client_token: str) -> list[tuple[Machine, Launch]]:
         """Machines that a RunInstances call with this token made."""
-        return [
-            (machine, launch)
-            for machine in self.machines.all()
-            if (launch := self._launches[machine.id]).client_token == client_token
-        ]
+        made = [(machine, self._launches.get(machine.id)) for machine in self.machines.all()]
+        return [(machine, launch) for machine, launch in made if launch and launch.client_token == client_token]
 
     def launch_of(self, instance_id: str) -> Launch | None:
         """Give what made an instance."""
@@ -149,9 +147,11 @@ class Fleet:
     def drop_ended(self, backend: Any) -> None:
         """Forget instances that ended long ago, here, in moto and on disk."""
         for instance_id in self.machines.forget_ended():
-            self._launches.pop(instance_id, None)
+            with self._save_lock:
+                self._launches.pop(instance_id, None)
+                self._store.forget_instance(instance_id)
             self._credentials.pop(instance_id, None)
-            self._store.forget_instance(instance_id)
+            backend.tags.pop(instance_id, None)
             for reservation_id, reservation in list(backend.reservations.items()):
                 reservation.instances = [one for one in reservation.instances if one.id != instance_id]
                 if not reservation.instances:
@@ -169,7 +169,8 @@ class Fleet:
             elif before == "shutting-down" or ends:
                 self.lost_at_restart.append(f"instance {instance_id} was {before} and is terminated now, with its disk")
                 self.machines.add(machine)
-                self.machines.terminate(machine, _reason_of(record) if before == "shutting-down" else SANDBOX_RESTART)
+                if not self.machines.terminate(machine, SANDBOX_RESTART):
+                    self.machines.resume_termination(machine)
             else:
                 self.lost_at_restart.append(f"processes of instance {instance_id}: it was {before} and is stopped now")
                 instance = machine.instance
@@ -204,14 +205,26 @@ class Fleet:
         return current
 
     def _end(self, machine: Machine) -> None:
-        """Give volumes and network interfaces of a machine back to moto, and close its Spot request."""
-        by_aws = str(machine.instance.state_reason.code).startswith("Server.")
-        machine.instance.terminate()
-        request = spot_request(machine.instance)
+        """Close the Spot request of a machine, and give its volumes and network interfaces back to moto."""
+        instance, backend = machine.instance, machine.instance.ec2_backend
+        request = spot_request(instance)
         if request is not None:
+            by_aws = str(instance.state_reason.code).startswith("Server.")
             request.close(spot.NO_CAPACITY if by_aws else spot.BY_USER)
             if request.state == "open" and self.reopened is not None:
                 self.reopened(request, self._launches[machine.id])
+        volumes = [block.volume_id for _, block in instance.get_block_device_mapping]
+        # What `Instance.terminate` does but for the state, which would show before all is given back.
+        for interface in instance.nics.values():
+            if interface.delete_on_termination:
+                interface.delete()
+                backend.tags.pop(interface.id, None)
+        instance.teardown_defaults()
+        for volume_id in volumes:
+            if volume_id not in backend.volumes:
+                backend.tags.pop(volume_id, None)
+        if association := backend.iam_instance_profile_associations.get(machine.id):
+            backend.disassociate_iam_instance_profile(association_id=association.association_id)
 
     def _changed(self, machine: Machine) -> None:
         request = spot_request(machine.instance)
@@ -220,9 +233,16 @@ class Fleet:
         self._save(machine)
 
     def _save(self, machine: Machine) -> None:
-        instance, launch = machine.instance, self._launches[machine.id]
+        with self._save_lock:  # or an older picture could be written over a newer one, or over what is forgotten
+            launch = self._launches.get(machine.id)
+            if launch is not None:
+                self._store.save_instance(machine.id, self._record(machine, launch))
+
+    @staticmethod
+    def _record(machine: Machine, launch: Launch) -> dict[str, Any]:
+        instance = machine.instance
         request = spot_request(instance)
-        self._store.save_instance(machine.id, {
+        return {
             "launch": vars(launch),
             "reservation_id": instance.reservation_id,
             "launch_time": instance.launch_time.isoformat(),
@@ -237,7 +257,7 @@ class Fleet:
             "shutdown_behavior": instance.instance_initiated_shutdown_behavior,
             "instance_type": instance.instance_type,
             "spot": request.record() if request else None,
-        })  # fmt: skip
+        }  # fmt: skip
 
     def _restored(self, backend: Any, instance_id: str, record: Mapping[str, Any]) -> Machine:
         launch = Launch(**record["launch"])

@@ -292,22 +292,32 @@ def build(backend: Any, launched: Launch, request: SpotRequest | None = None) ->
         The Spot request that it serves, if there is one already.
     """
     reservation = EC2Backend.run_instances(backend, **copy.deepcopy(launched.arguments))
-    instance, tags = reservation.instances[0], launched.tags
+    instance = reservation.instances[0]
     instance.reservation_id = reservation.id
+    try:
+        _furnish(backend, instance, launched)
+    except Exception:
+        instance.terminate()
+        del backend.reservations[reservation.id]
+        raise
+    if request is not None:
+        serve_spot_request(instance, request)
+    elif launched.terms is not None:
+        request_id, request_tags = f"sir-{secrets.token_hex(4)}", launched.tags.get("spot-instances-request", {})
+        add_spot_request(backend, instance, request_id, launched.terms, request_tags)
+    return instance
+
+
+def _furnish(backend: Any, instance: Any, launched: Launch) -> None:
+    tags = launched.tags
     instance.user_data = Base64EncodedString(launched.user_data) if launched.user_data else None
     instance.add_tags(dict(tags.get("instance", {})))
     for interface in instance.nics.values():
         if not launched.arguments["nics"]:
             interface.delete_on_termination = True  # what EC2 makes for a launch ends with the instance
         interface.add_tags(dict(tags.get("network-interface", {})))
-    if request is not None:
-        serve_spot_request(instance, request)
-    elif launched.terms is not None:
-        request_id, request_tags = f"sir-{secrets.token_hex(4)}", tags.get("spot-instances-request", {})
-        add_spot_request(backend, instance, request_id, launched.terms, request_tags)
     if launched.profile_arn:
         backend.associate_iam_instance_profile(instance.id, iam_instance_profile_arn=launched.profile_arn)
-    return instance
 
 
 def _check_type(name: str, image: Any) -> None:

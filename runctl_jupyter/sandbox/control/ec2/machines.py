@@ -1,8 +1,9 @@
 """The life of instances: EC2's states over time, each one backed by a real host.
 
-A call on EC2 only changes the state word and hands the slow part to a thread. The threads of one machine take
-turns (`Machine.power`) and look at the state again when it is their turn, so that a terminate that overtakes a
-boot or a stop wins, as on AWS.
+A call on EC2 only changes the state word and hands the slow part to a thread. The word is compared and changed under
+one lock, so that of two calls that do not go together one happens. The threads of one machine take turns
+(`Machine.power`) and look at the state again when it is their turn, so that a terminate that overtakes a boot or a
+stop wins, as on AWS.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from runctl_jupyter.sandbox.control.settings import Settings
-from runctl_jupyter.sandbox.hosts.base import Host, HostError
+from runctl_jupyter.sandbox.hosts.base import Host
 
 log = logging.getLogger(__name__)
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 LIVE_STATES = ("pending", "running", "stopping", "shutting-down")
+_BEFORE_THE_END = ("pending", "running", "stopping", "stopped")
 DESCRIBABLE_AFTER_END = timedelta(hours=1)
 """Terminated instances stay visible for about this long (EC2 User Guide, "Terminate your instance")."""
 
@@ -169,19 +171,36 @@ class Machines:
                 del self._machines[instance_id]
         return gone
 
-    def boot(self, machine: Machine, fate: Fate | None = None) -> None:
-        """Go to ``pending`` and then, when the host is up, to ``running``."""
-        self._set_state(machine, "pending", Reason())
-        self._in_background(partial(self._boot, fate or Fate()), machine)
+    def boot(self, machine: Machine, fate: Fate | None = None) -> bool:
+        """Take a new machine from ``pending`` to ``running``, when the host is up; gives whether it still is new."""
+        return self._go(machine, ("pending",), "pending", Reason(), partial(self._boot, fate or Fate()))
 
-    def stop(self, machine: Machine, reason: Reason) -> None:
-        """Go to ``stopping`` and, when every process is gone, to ``stopped``. The disk stays."""
-        self._set_state(machine, "stopping", reason)
-        self._in_background(self._stop, machine)
+    def start(self, machine: Machine, fate: Fate | None = None) -> bool:
+        """Go from ``stopped`` to ``pending`` and on as a new one; gives whether it was stopped."""
+        return self._go(machine, ("stopped",), "pending", Reason(), partial(self._boot, fate or Fate()))
 
-    def terminate(self, machine: Machine, reason: Reason) -> None:
-        """Go to ``shutting-down`` and, when nothing is left of the host, to ``terminated``."""
-        self._set_state(machine, "shutting-down", reason)
+    def stop(self, machine: Machine, reason: Reason) -> bool:
+        """Go from ``running`` to ``stopping`` and, when every process is gone, to ``stopped``. The disk stays.
+
+        Returns
+        -------
+        bool
+            Whether it was running.
+        """
+        return self._go(machine, ("running",), "stopping", reason, self._stop)
+
+    def terminate(self, machine: Machine, reason: Reason) -> bool:
+        """Go to ``shutting-down`` and, when nothing is left of the host, to ``terminated``.
+
+        Returns
+        -------
+        bool
+            Whether it was neither at its end already nor on the way there.
+        """
+        return self._go(machine, _BEFORE_THE_END, "shutting-down", reason, self._terminate)
+
+    def resume_termination(self, machine: Machine) -> None:
+        """Go on with a termination that the end of the sandbox has cut off."""
         self._in_background(self._terminate, machine)
 
     def reboot(self, machine: Machine) -> None:
@@ -193,12 +212,12 @@ class Machines:
         machine = self.find(instance_id)
         if machine is None:
             return
-        with self._lock:
-            if machine.state != "running":
-                return
-            # A one-time Spot Instance cannot be stopped, so its shutdown ends it.
-            ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or not machine.stoppable
-            (self.terminate if ends else self.stop)(machine, GUEST_SHUTDOWN)
+        # A one-time Spot Instance cannot be stopped, so its shutdown ends it.
+        ends = machine.instance.instance_initiated_shutdown_behavior == "terminate" or not machine.stoppable
+        if ends:
+            self._go(machine, ("running",), "shutting-down", GUEST_SHUTDOWN, self._terminate)
+        else:
+            self.stop(machine, GUEST_SHUTDOWN)
 
     def guest_reboot(self, instance_id: str) -> None:
         """Start a machine again that went down for that; EC2 shows ``running`` all the while."""
@@ -229,6 +248,17 @@ class Machines:
                 with machine.power:
                     machine.host.power_off()
 
+    def _go(
+        self, machine: Machine, allowed: Sequence[str], state: str, reason: Reason, action: Callable[[Machine], None]
+    ) -> bool:
+        """Change the state and begin what belongs to it, if the state is one of `allowed`; gives whether it was."""
+        with self._lock:
+            if machine.state not in allowed:
+                return False
+            self._set_state(machine, state, reason)
+        self._in_background(action, machine)
+        return True
+
     def _in_background(self, action: Callable[[Machine], None], machine: Machine) -> None:
         threading.Thread(target=self._guarded, args=(action, machine), name=machine.id, daemon=True).start()
 
@@ -238,9 +268,10 @@ class Machines:
                 return
             try:
                 action(machine)
-            except (HostError, OSError) as error:
+            except Exception as error:  # whatever it is: nobody else would see it, and the state would stay for ever
                 log.exception("%s failed in state %s", machine.id, machine.state)
-                self._end(machine, Reason("Server.InternalError", f"Internal error on launch: {error}"))
+                if not self._closing.is_set():
+                    self._end(machine, Reason("Server.InternalError", f"Internal error on launch: {error}"))
 
     def _boot(self, fate: Fate, machine: Machine) -> None:
         if machine.state != "pending":
@@ -299,11 +330,16 @@ class Machines:
 
     def _end(self, machine: Machine, reason: Reason | None) -> None:
         with self._lock:
-            kept = machine.instance.state_reason, machine.instance._reason  # noqa: SLF001
-            self._on_end(machine)
-            machine.instance.state_reason, machine.instance._reason = kept  # noqa: SLF001
+            if machine.state == "terminated":
+                return
+            if reason is not None:
+                set_reason(machine.instance, reason)
             machine.ended_at = datetime.now(UTC)
-            self._set_state(machine, "terminated", reason)
+            try:
+                self._on_end(machine)
+            except Exception:  # what it did not give back is lost; the machine has ended all the same
+                log.exception("%s could not give back what it had", machine.id)
+            self._set_state(machine, "terminated", None)
 
     def _set_state(self, machine: Machine, name: str, reason: Reason | None) -> None:
         """Write a state into moto's instance; `reason` None keeps the reason that is there."""

@@ -37,6 +37,8 @@ CAPACITY_NOT_AVAILABLE = (
 )
 PRICE_TOO_LOW = ("price-too-low", "Your Spot request price is lower than the minimum required Spot price.")
 PENDING = ("pending-evaluation", "Your Spot request has been submitted for review, and is pending evaluation.")
+BAD_PARAMETERS = ("bad-parameters", "One or more parameters for your Spot request are not valid.")
+EXPIRED = ("schedule-expired", "Your Spot request expired before it was fulfilled.")
 CANCELED = ("canceled-before-fulfillment", "Your Spot request was canceled before it was fulfilled.")
 
 
@@ -75,7 +77,7 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         self.spot_price = terms.price
         self.type = terms.kind
         self.instance_interruption_behavior = terms.behavior
-        self.valid_until = datetime.fromisoformat(terms.valid_until) if terms.valid_until else None
+        self.valid_until = _in_utc(terms.valid_until) if terms.valid_until else None
         self.product_description = "Linux/UNIX"
         self.create_time = datetime.now(UTC)
         self.state = "active"
@@ -134,6 +136,12 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         if self.status["Code"] != NO_CAPACITY[0]:
             self.set_status(status)
 
+    def give_up(self, status: Status) -> None:
+        """End without another instance, if it still waits for one."""
+        if self.state == "open":
+            self.state = "closed"
+            self.set_status(status)
+
     def cancel(self, *, running: bool) -> None:
         """End for good; an instance that runs goes on."""
         was_closed = self.state == "closed"
@@ -169,6 +177,11 @@ class SpotRequest(TaggedEC2Resource):  # type: ignore[misc]
         if filter_name.startswith("tag"):
             return super().get_filter_value(filter_name, method_name)
         raise FilterNotImplementedError(filter_name, method_name)
+
+
+def _in_utc(time: str) -> datetime:
+    at = datetime.fromisoformat(time)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)  # moto reads times without a zone
 
 
 def spot_request(instance: Any) -> Any:

@@ -50,11 +50,10 @@ class SpotKeeper:
         def end() -> None:
             if machine.state != "running":
                 return
-            if action == "stop":
-                self._fleet.machines.stop(machine, SPOT_STOP)
-                self.await_return(machine)
-            else:
+            if action == "terminate":
                 self._fleet.machines.terminate(machine, SPOT_TERMINATION)
+            elif self._fleet.machines.stop(machine, SPOT_STOP):
+                self.await_return(machine)
 
         self._fleet.machines.after(seconds, end)
         log.info("spot interruption of %s: %s at %s", machine.id, action, at)
@@ -65,12 +64,17 @@ class SpotKeeper:
 
         def look() -> None:
             request = spot_request(machine.instance)
-            if request is None or request.state == "cancelled" or machine.state in ("shutting-down", "terminated"):
-                return
-            if machine.state == "stopped" and request.state == "open" and self._has_room(request, machine.instance):
-                fate = self._backend.capacity.fate(*_pool(machine.instance))
-                self._fleet.machines.boot(machine, fate)
-                return
+            with self._fleet.launch_lock:  # room is looked at, then taken
+                if (
+                    request is None
+                    or request.state in ("cancelled", "closed")
+                    or machine.state in ("shutting-down", "terminated")
+                    or self._has_expired(request)
+                ):
+                    return
+                if machine.state == "stopped" and request.state == "open" and self._has_room(request, machine.instance):
+                    self._fleet.machines.start(machine, self._backend.capacity.fate(*_pool(machine.instance)))
+                    return
             self._fleet.machines.after(self._wait_s, look)
 
         self._fleet.machines.after(self._wait_s, look)
@@ -80,16 +84,10 @@ class SpotKeeper:
 
         def look() -> None:
             with self._fleet.launch_lock:
-                if request.state != "open":
-                    return
-                if request.expired:
-                    request.state = "closed"
+                if request.state != "open" or self._has_expired(request):
                     return
                 if self._has_room(request, request.instance):
-                    instance = build(self._backend, launch, request=request)
-                    machine = self._fleet.create(instance, launch)
-                    self._fleet.machines.boot(machine, self._backend.capacity.fate(*_pool(instance)))
-                    log.info("spot request %s is served again, by %s", request.id, machine.id)
+                    self._serve(request, launch)
                     return
             self._fleet.machines.after(self._wait_s, look)
 
@@ -106,6 +104,26 @@ class SpotKeeper:
             elif launch is not None:
                 self.relaunch(request, launch)
 
+    def _serve(self, request: SpotRequest, launch: Launch) -> None:
+        """Launch again what a request has asked for; what EC2 would refuse by now ends the request."""
+        try:
+            instance = build(self._backend, launch, request=request)
+        except Exception:  # of the image, the subnet, the profile, the key …: there is nobody to tell but the request
+            log.exception("spot request %s cannot be served again", request.id)
+            request.give_up(spot.BAD_PARAMETERS)
+            self._fleet.save(request.instance_id)
+            return
+        machine = self._fleet.create(instance, launch)
+        self._fleet.machines.boot(machine, self._backend.capacity.fate(*_pool(instance)))
+        log.info("spot request %s is served again, by %s", request.id, machine.id)
+
+    def _has_expired(self, request: SpotRequest) -> bool:
+        """Whether the time of a request is over; one that still waits is closed then."""
+        if request.expired:
+            request.give_up(spot.EXPIRED)
+            self._fleet.save(request.instance_id)
+        return request.expired
+
     def _has_room(self, request: SpotRequest, instance: Any) -> bool:
         """Whether the pool of a request can serve it; its status says why not."""
         kind, zone, market = _pool(instance)
@@ -114,8 +132,8 @@ class SpotKeeper:
         except EC2ClientError:
             request.set_status(spot.PRICE_TOO_LOW)
             return False
-        room = self._backend.quotas.room(kind, market)
-        if self._backend.capacity.refuses(kind, zone, market) or room == 0:
+        full = len(self._fleet.machines.live()) >= self._fleet.settings.max_instances
+        if full or self._backend.capacity.refuses(kind, zone, market) or self._backend.quotas.room(kind, market) == 0:
             request.set_status(spot.CAPACITY_NOT_AVAILABLE)
             return False
         return True

@@ -45,6 +45,11 @@ class Schedule:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is found by."""
+        return self.region, self.group, self.name
+
+    @property
     def arn(self) -> str:
         """Its ARN."""
         return f"arn:aws:scheduler:{self.region}:{ACCOUNT_ID}:schedule/{self.group}/{self.name}"
@@ -78,7 +83,8 @@ class Scheduler:
 
     def __init__(self, trusts: Callable[[str], bool], invoke: Invoke) -> None:
         self._trusts, self._invoke = trusts, invoke
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """Held for a whole call: what is looked at is what is changed."""
         self._schedules: dict[tuple[str, str, str], Schedule] = {}
         self._groups = ScheduleGroups()
 
@@ -92,6 +98,10 @@ class Scheduler:
         NotImplementedError
             Recurring schedules and operations that are not here.
         """
+        with self._lock:
+            return self._answer(call, parameters)
+
+    def _answer(self, call: ServiceCall, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         region, name = call.region, parameters.get("Name", "")
         if call.action == "DeleteScheduleGroup":
             for one in self._of(region, name):
@@ -106,8 +116,7 @@ class Scheduler:
             return self._create(region, group, name, parameters)
         if call.action not in ("GetSchedule", "DeleteSchedule", "UpdateSchedule"):
             raise NotImplementedError(call.action)
-        with self._lock:
-            found = self._schedules.get((region, group, name))
+        found = self._schedules.get((region, group, name))
         if found is None:
             raise not_found("Schedule", name)
         if call.action == "GetSchedule":
@@ -122,13 +131,13 @@ class Scheduler:
 
     def close(self) -> None:
         """Let nothing become due any more."""
-        for one in list(self._schedules.values()):
-            self._remove(one)
+        with self._lock:
+            for one in list(self._schedules.values()):
+                self._remove(one)
 
     def _create(self, region: str, group: str, name: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         schedule = self._checked(region, group, name, parameters)
-        with self._lock:
-            existing = self._schedules.get((region, group, name))
+        existing = self._schedules.get((region, group, name))
         if existing is not None:
             if existing.parameters == parameters:  # its ClientToken is among them: the same call once more
                 return {"ScheduleArn": existing.arn}
@@ -137,8 +146,7 @@ class Scheduler:
         return {"ScheduleArn": schedule.arn}
 
     def _of(self, region: str, group: str | None) -> list[Schedule]:
-        with self._lock:
-            rows = [one for _, one in sorted(self._schedules.items()) if one.region == region]
+        rows = [one for _, one in sorted(self._schedules.items()) if one.region == region]
         return [one for one in rows if group in (None, one.group)]
 
     def _list(self, region: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -167,20 +175,24 @@ class Scheduler:
 
     def _add(self, schedule: Schedule) -> None:
         seconds = max(0.0, (schedule.due - datetime.now(UTC)).total_seconds())
-        with self._lock:
-            self._schedules[schedule.region, schedule.group, schedule.name] = schedule
+        self._schedules[schedule.key] = schedule
         if schedule.parameters.get("State") != "DISABLED":
             schedule.timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._fire, [schedule])
             schedule.timer.daemon = True
             schedule.timer.start()
 
     def _remove(self, schedule: Schedule) -> None:
+        """Take out this very schedule, not one that has its name by now."""
         if schedule.timer is not None:
             schedule.timer.cancel()
         with self._lock:
-            self._schedules.pop((schedule.region, schedule.group, schedule.name), None)
+            if self._schedules.get(schedule.key) is schedule:
+                del self._schedules[schedule.key]
 
     def _fire(self, schedule: Schedule) -> None:
+        with self._lock:
+            if self._schedules.get(schedule.key) is not schedule:
+                return  # deleted or changed while its timer was on the way
         target = schedule.parameters["Target"]
         service, operation = _operation(target["Arn"])
         try:
