@@ -19,14 +19,14 @@ from runctl_jupyter.orchestration.aws.s3 import S3
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.costs.pricing import Prices
-from runctl_jupyter.orchestration.errors import AwsRefused, RunctlError
+from runctl_jupyter.orchestration.errors import AwsRefused, InvalidRequest, RunctlError
 from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, TAG_PROTECTED, to_instance
 from runctl_jupyter.orchestration.resources.cleanup import Choice, clean
 from runctl_jupyter.orchestration.resources.judging import LAUNCH, POWERING_OFF, Found, Surroundings, judged
 from runctl_jupyter.orchestration.resources.kind import Failures, Region
 from runctl_jupyter.orchestration.resources.machines import Instances
 from runctl_jupyter.orchestration.resources.model import Money, NotAsked, Resource, ResourceSummary
-from runctl_jupyter.orchestration.resources.resources import KINDS
+from runctl_jupyter.orchestration.resources.resources import KINDS, Resources
 from runctl_jupyter.orchestration.resources.survey import survey
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -224,6 +224,16 @@ def test_a_call_that_fails_whole_fails_its_own_things_only() -> None:
     assert log == ["vol-1"]
     assert [each.id for each in report.remove] == ["vol-1"]
     assert [(each.resource.id, each.what) for each in report.failed] == [("i-1", "AWS could not list Spot requests.")]
+
+
+def test_who_is_called_as_everybody_says_whose_unused_things_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Any = None
+    resources = Resources(nothing, nothing, nothing, nothing)
+    for name in ("jovyan", "root"):
+        monkeypatch.setattr("getpass.getuser", lambda name=name: name)
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            resources.cleanup(orphans_only=False, dry_run=False)
+        assert f"--owner {name}" in caught.value.to_resolve
 
 
 def test_an_upload_that_ends_while_uploads_are_listed_has_no_size() -> None:
