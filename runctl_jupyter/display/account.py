@@ -76,7 +76,7 @@ def by_hand_text(plan: SetupByHand) -> str:
         ("Policy of a person", plan.user_policy),
     ):
         parts.append(f"# {title}\n{_policy(document)}")
-    parts.append("\n".join(["# What an administrator runs", *plan.commands]))
+    parts.append("\n".join(["# What an administrator runs", f"# {plan.warning}", *plan.commands]))
     return "\n\n".join(parts)
 
 

@@ -80,7 +80,7 @@ def test_gpus_and_who_uses_them(worker: subprocess.Popen[str], tmp_path: Path, m
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("sleep 60", "nvidia-smi did not answer within 0.5 s"),
+        ("exec sleep 60", "nvidia-smi did not answer within 0.5 s"),
         ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", "version mismatch"),
     ],
 )

@@ -14,6 +14,10 @@ from runctl_jupyter.orchestration.aws.bucket_settings import ALL_PRIVATE, ENCRYP
 from runctl_jupyter.orchestration.model import Value
 
 USER_POLICY_NAME = "runctl-user"
+_REPLACES = (
+    "put-bucket-lifecycle-configuration replaces all rules of a bucket: if it is there and has some, look at them "
+    "first (aws s3api get-bucket-lifecycle-configuration) and add them to those here; runctl setup keeps them."
+)
 _OURS = [{"Key": "runctl:managed", "Value": "true"}]
 
 
@@ -28,6 +32,8 @@ class SetupByHand(Value):
     user_policy: Document
     commands: list[str]
     """Lines of the AWS CLI that an administrator runs, in this order."""
+    warning: str = _REPLACES
+    """What one of them does to a bucket that is there already."""
     note: str = ""
     """What could not be filled in."""
 
@@ -59,7 +65,7 @@ def by_hand(wanted: Wanted, note: str = "") -> SetupByHand:
             "iam create-policy", {"policy-name": USER_POLICY_NAME, "policy-document": wanted.user_policy_text}
         ),
     ]  # fmt: skip
-    return SetupByHand(bucket, role, wanted.trust, wanted.role_policy, wanted.user_policy, commands, note)
+    return SetupByHand(bucket, role, wanted.trust, wanted.role_policy, wanted.user_policy, commands, note=note)
 
 
 def _line(command: str, options: Mapping[str, Any]) -> str:

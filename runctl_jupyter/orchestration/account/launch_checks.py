@@ -91,6 +91,13 @@ class LaunchChecks:
         number = f"{len(subnets)} subnet{'s' if len(subnets) > 1 else ''}"
         if way.gateway:
             return "ok", f"{number} behind an {way.gateway}".replace("an NAT", "a NAT").replace("an gate", "a gate")
+        if not way.missing_endpoints and way.missing_for_old_agents:
+            lacking = ", ".join(way.missing_for_old_agents)
+            return (
+                "warning",
+                f"{number} with VPC endpoints, but none of {lacking}",
+                "Only an AMI with an SSM agent before 3.3.40.0 needs it: then let an administrator add it.",
+            )
         if not way.missing_endpoints:
             return "ok", f"{number} with VPC endpoints"
         return (

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.account.checkup import Answer
 from runctl_jupyter.orchestration.account.policies import SPOT_ROLE, SPOT_SERVICE, instance_policy
@@ -144,7 +143,7 @@ class PlaceChecks:
             return "blocked", f"there is no instance profile {name}", "runctl setup"
         if role is None:
             return "blocked", f"instance profile {name} holds no role", "runctl setup"
-        if not _trusts_ec2(role.trust):
+        if not role.lets_ec2_in:
             return "blocked", f"role {role.name} does not let EC2 take it", "runctl setup"
         return "ok", f"{name}, for EC2"
 
@@ -184,13 +183,3 @@ class PlaceChecks:
             raise  # S3 would say no more than 403
         except (NotYet, RunctlError):
             return None  # of whom it is cannot be asked then; whether it is there and may be used can
-
-
-def _trusts_ec2(trust: Mapping[str, Any]) -> bool:
-    statements = trust.get("Statement", [])
-    for statement in statements if isinstance(statements, list) else [statements]:
-        services = statement.get("Principal", {}).get("Service", [])
-        named = [services] if isinstance(services, str) else services
-        if statement.get("Effect") == "Allow" and any(name.startswith("ec2.amazonaws.com") for name in named):
-            return True
-    return False

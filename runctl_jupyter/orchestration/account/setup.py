@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runctl_jupyter.orchestration.account.policies import SPOT_ROLE, SPOT_SERVICE, Document, written
 from runctl_jupyter.orchestration.aws.bucket_settings import BucketSettings
-from runctl_jupyter.orchestration.aws.iam import Iam
+from runctl_jupyter.orchestration.aws.iam import TAG_OURS, Iam, Role
 from runctl_jupyter.orchestration.errors import LaunchRefused, PermissionDenied, StorageUnavailable
 from runctl_jupyter.orchestration.model import Value
 
@@ -71,8 +71,10 @@ class Setup:
             Name or place is taken.
         """
         try:
+            # Looked at before anything is made: a role beside a profile of somebody else's would be left over.
+            roles = self._profile_roles()
             role = self._role()
-            return [*role, self._profile(), self._spot_role(), *self._bucket_steps()]
+            return [*role, self._profile(roles), self._spot_role(), *self._bucket_steps()]
         except PermissionDenied as error:
             # What is asked of the administrator is all of it at once, not one statement after the other.
             raise PermissionDenied(
@@ -84,11 +86,15 @@ class Setup:
         trust, policy = written(self._wanted.trust, _MOST_TRUST), self._wanted.role_policy_text
         said = f"instance role {name}"
         found = iam.role(name)
-        if found is None and iam.create_role(name, trust, "Instances of runctl"):
-            iam.set_role_policy(name, name, policy)
-            return [SetupStep("made", f"{said}, with its policy")]
+        if found is None:
+            if iam.create_role(name, trust, "Instances of runctl"):
+                iam.set_role_policy(name, name, policy)
+                return [SetupStep("made", f"{said}, with its policy")]
+            found = iam.role(name)  # somebody was faster
+        if found is None or not found.ours:
+            return self._foreign_role(found)
         deed: Deed = "found"
-        if found is None or found.trust != self._wanted.trust:
+        if found.trust != self._wanted.trust:
             iam.set_trust(name, trust)
             deed = "changed"
         steps = [SetupStep(deed, said)]
@@ -98,20 +104,44 @@ class Setup:
         iam.set_role_policy(name, name, policy)
         return [*steps, SetupStep("made" if before is None else "changed", f"policy of {said}")]
 
-    def _profile(self) -> SetupStep:
-        name, iam = self._wanted.role, self._iam
-        roles = iam.profile_roles(name)
-        if roles == [name]:
-            return SetupStep("found", f"instance profile {name}")
-        made = roles is None and iam.create_profile(name)
-        if not roles and not iam.add_to_profile(name, name):
-            roles = iam.profile_roles(name)
+    def _foreign_role(self, found: Role | None) -> list[SetupStep]:
+        """Accept a role without our tag as it is: what else takes it would lose its trust and its rights."""
+        name = self._wanted.role
+        if found is None or not found.lets_ec2_in:
+            raise LaunchRefused(
+                f"Role {name} is not ours (it lacks the tag {TAG_OURS}), and EC2 may not take it.",
+                "Name another instance_profile under [launch] in .runctl.toml; or, if nothing else needs the role: "
+                f"aws iam tag-role --role-name {name} --tags Key={TAG_OURS},Value=true",
+            )
+        if self._iam.role_policy(name, name) == self._wanted.role_policy:
+            return [SetupStep("found", f"instance role {name}, with its policy")]
+        return [
+            SetupStep(
+                "found",
+                f"instance role {name}, which is not ours (no tag {TAG_OURS}) and stays as it is: whether its rights "
+                "suffice says runctl doctor",
+            )
+        ]
+
+    def _profile_roles(self) -> list[str] | None:
+        """Return the roles of the profile, which are ours to use; None when there is no such profile."""
+        name = self._wanted.role
+        roles = self._iam.profile_roles(name)
         if roles and roles != [name]:
             raise LaunchRefused(
                 f"Instance profile {name} holds role {roles[0]}, and no profile holds two.",
                 f"Take it out (aws iam remove-role-from-instance-profile --instance-profile-name {name} "
                 f"--role-name {roles[0]}), or name another instance_profile under [launch] in .runctl.toml.",
             )
+        return roles
+
+    def _profile(self, roles: list[str] | None) -> SetupStep:
+        name, iam = self._wanted.role, self._iam
+        if roles == [name]:
+            return SetupStep("found", f"instance profile {name}")
+        made = roles is None and iam.create_profile(name)
+        if not iam.add_to_profile(name, name):
+            self._profile_roles()  # somebody was faster: with our role, or another
         return SetupStep("made" if made else "changed", f"instance profile {name}")
 
     def _spot_role(self) -> SetupStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,14 @@ _TEMPORARY_DAYS = 7
 
 
 def default_bucket(account: str, region: str) -> str:
-    """Return the name of the bucket that `setup` makes when nobody names one."""
-    return f"runctl-{account}-{region}"
+    """Return the name of the bucket that `setup` makes when nobody names one.
+
+    It stands in errors and outputs that notebooks keep, so it does not say the account's number; the same account and
+    region always lead to the same name. A bucket of another name that was made before is found by the settings.
+    """
+    if not account.isdigit():
+        return f"runctl-{account}-{region}"  # a word that stands for the number: nothing is known of the account
+    return f"runctl-{hashlib.sha256(account.encode()).hexdigest()[:10]}-{region}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from runctl_jupyter.orchestration.aws.session import AwsSession
 
-_OURS = "runctl:managed"
+TAG_OURS = "runctl:managed"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,20 @@ class Role:
     name: str
     arn: str
     trust: Mapping[str, Any]
+    ours: bool = False
+    """Whether it carries our tag."""
+
+    @property
+    def lets_ec2_in(self) -> bool:
+        """Whether EC2 may take it, for an instance."""
+        statements = self.trust.get("Statement", [])
+        for statement in statements if isinstance(statements, list) else [statements]:
+            principal = statement.get("Principal", {})
+            services = principal.get("Service", []) if isinstance(principal, dict) else []  # "*" is anybody
+            named = [services] if isinstance(services, str) else services
+            if statement.get("Effect") == "Allow" and any(name.startswith("ec2.amazonaws.com") for name in named):
+                return True
+        return False
 
 
 class Iam:
@@ -47,7 +61,8 @@ class Iam:
                 if code_of(error) == "NoSuchEntity":
                     return None
                 raise
-        return Role(found["RoleName"], found["Arn"], _document(found.get("AssumeRolePolicyDocument", {})))
+        ours = {"Key": TAG_OURS, "Value": "true"} in found.get("Tags", [])
+        return Role(found["RoleName"], found["Arn"], _document(found.get("AssumeRolePolicyDocument", {})), ours)
 
     def create_role(self, name: str, trust: str, description: str) -> bool:
         """Make a role; False when somebody was faster."""
@@ -57,7 +72,7 @@ class Iam:
                 RoleName=name,
                 AssumeRolePolicyDocument=trust,
                 Description=description,
-                Tags=[{"Key": _OURS, "Value": "true"}],
+                Tags=[{"Key": TAG_OURS, "Value": "true"}],
             ),
         )
 
@@ -102,7 +117,7 @@ class Iam:
         return self._made(
             f"make instance profile {name}",
             lambda: self._client.create_instance_profile(
-                InstanceProfileName=name, Tags=[{"Key": _OURS, "Value": "true"}]
+                InstanceProfileName=name, Tags=[{"Key": TAG_OURS, "Value": "true"}]
             ),
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from runctl_jupyter.orchestration.aws.decoding import decode
-from runctl_jupyter.orchestration.aws.failures import ASKED, PERMISSION, aws_errors, code_of, may_pass
+from runctl_jupyter.orchestration.aws.failures import ASKED, PERMISSION, aws_errors, code_of, masked, may_pass
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -125,7 +125,7 @@ class Launches:
             if isinstance(error, ClientError) and code_of(error) == "InvalidLaunchTemplateId.NotFound":
                 return  # an earlier try whose answer was lost
             # It costs nothing and has our tag: what cleans up finds it. The launch is worth more.
-            _log.warning("the launch template %s could not be deleted: %s", template_id, error)
+            _log.warning("the launch template %s could not be deleted: %s", template_id, masked(str(error)))
 
     def find(self, tag: str, value: str) -> str | None:
         """Return the id of a machine with this tag that lives or is about to."""

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 _INTERNET_GATEWAY = "internet gateway"
 
-AGENT_ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
+AGENT_ENDPOINTS = ("ssm", "ssmmessages", "s3")
 """What a machine without a way out needs instead (Systems Manager User Guide, "VPC endpoints"), and our bucket."""
+OLD_AGENT_ENDPOINTS = ("ec2messages",)
+"""What agents before 3.3.40.0 need as well; regions opened since 2024 do not have it (same guide, "Reference:
+ec2messages, ssmmessages, and other API operations")."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class WayOut:
     """``internet gateway``, ``NAT gateway`` or the like; None when nothing leads out."""
     missing_endpoints: Sequence[str] = ()
     """VPC endpoints that would do instead and are not there."""
+    missing_for_old_agents: Sequence[str] = ()
+    """VPC endpoints that only older agents ask for."""
 
 
 class Network:
@@ -63,7 +68,8 @@ class Network:
                 return WayOut(subnets, gateways[0])
             endpoints = ec2.describe_vpc_endpoints(Filters=in_vpc)["VpcEndpoints"]
         there = {e["ServiceName"].rpartition(".")[2] for e in endpoints if e.get("State", "").lower() == "available"}
-        return WayOut(subnets, None, [name for name in AGENT_ENDPOINTS if name not in there])
+        missing = [[name for name in names if name not in there] for names in (AGENT_ENDPOINTS, OLD_AGENT_ENDPOINTS)]
+        return WayOut(subnets, None, *missing)
 
     def _tables(self, described: Sequence[SubnetTypeDef]) -> Sequence[RouteTableTypeDef]:
         pages = self._session.ec2.get_paginator("describe_route_tables").paginate(Filters=_in_vpcs(described))

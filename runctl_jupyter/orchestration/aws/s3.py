@@ -113,11 +113,18 @@ class S3:
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
             return [each for page in pages for each in page.get("Uploads", [])]
 
-    def uploaded_bytes(self, bucket: str, key: str, upload_id: str) -> int:
-        """Return the bytes of an unfinished upload's parts, which are billed."""
+    def uploaded_bytes(self, bucket: str, key: str, upload_id: str) -> int | None:
+        """Return the bytes of an unfinished upload's parts, which are billed; None when it has ended meanwhile."""
+        from botocore.exceptions import ClientError
+
         with aws_errors(f"list the parts of an upload to {key!r}"):
             pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
-            return sum(int(part.get("Size", 0)) for page in pages for part in page.get("Parts", []))
+            try:
+                return sum(int(part.get("Size", 0)) for page in pages for part in page.get("Parts", []))
+            except ClientError as error:
+                if code_of(error) == "NoSuchUpload":
+                    return None
+                raise
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give an unfinished upload up; its parts are removed."""

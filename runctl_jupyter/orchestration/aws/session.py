@@ -95,6 +95,7 @@ class AwsSession:
             return self
         hasty = AwsSession(self.connection, hurry_s=seconds)
         hasty.__dict__["_session"] = self._session
+        hasty._lock = self._lock  # as in `at`
         return hasty
 
     def at(self, region: str) -> AwsSession:

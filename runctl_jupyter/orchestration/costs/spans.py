@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.orchestration.costs.cost import Cost
@@ -72,17 +72,19 @@ def job_spans(job: PaidJob, now: datetime) -> Iterator[Span]:
 
     A machine that was launched for the job counts from the moment in which it began to boot.
     """
-    for status in (*job.earlier, job.status):
+    newest = job.status
+    for status in (*job.earlier, newest):
         if status.claimed_at is None:
             continue
         begin = from_iso(status.claimed_at)
         # A machine's clock may have been ahead of ours.
         end = max(begin, from_iso(status.ended_at) if status.ended_at else now)
         machine = status.cost_usd if status.state.ended else cost_between(job.price_per_hour, begin, now)
+        rate = job.price_per_hour if status is newest else _rate(status, machine, end - begin)
         booted = _boot_began(status)
         if booted is not None and booted < begin:
             begin = booted
-            since_boot = cost_between(job.price_per_hour, begin, end)
+            since_boot = cost_between(rate, begin, end)
             machine = None if machine is None or since_boot is None else max(machine, since_boot)
         cost = _cost(job.spec, machine, begin, end)
         if cost is not None:
@@ -134,6 +136,14 @@ def _cost(spec: JobSpec, machine: float | None, begin: datetime, end: datetime) 
         beside.setdefault("disk", None)  # each machine has one
     parts = {name: None if rate is None else rate * hours for name, rate in beside.items()}
     return Cost.of(machine=machine, **parts)
+
+
+def _rate(status: Status, machine: float | None, claimed: timedelta) -> float | None:
+    """Return USD an hour of the machine of an earlier attempt: the next one may have got another, or paid otherwise."""
+    if status.got is not None:
+        return status.got.price_per_hour
+    seconds = claimed.total_seconds()
+    return None if machine is None or seconds <= 0 else machine / seconds * 3600
 
 
 def _boot_began(status: Status) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ TAG_JOB = "runctl:job"
 TAG_ATTEMPT = "runctl:attempt"
 """Which attempt of that job: a job that was resumed has had other machines before."""
 TAG_PROTECTED = "runctl:protected"
-"""``true``: nothing of ours terminates it, whatever is insisted on. Its own time limit still does."""
+"""``true`` (see `is_protected`): nothing of ours terminates it, whatever is insisted on; its own time limit
+does all the same."""
 
 LIVE = ("pending", "running", "stopping", "stopped")
 """States of an instance that can still be used."""
@@ -38,6 +40,11 @@ LIVE = ("pending", "running", "stopping", "stopped")
 def is_ours(described: InstanceTypeDef) -> bool:
     """Return whether we launched it: we never touch what does not carry our tag."""
     return _tags(described).get(TAG_MANAGED) == "true"
+
+
+def is_protected(tags: Mapping[str, str]) -> bool:
+    """Return whether a tag keeps a thing from being removed: ``true``, ``yes``, ``1``, and what nobody knows too."""
+    return tags.get(TAG_PROTECTED, "false").strip().lower() not in ("false", "no", "0")
 
 
 def to_instance(described: InstanceTypeDef, price: Price | None = None) -> Instance:
@@ -73,7 +80,7 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None) -> Insta
         state_reason=reasons.words(described),
         state_reason_code=reasons.code_of(described),
         spot_request_id=described.get("SpotInstanceRequestId"),
-        protected=tags.get(TAG_PROTECTED) == "true",
+        protected=is_protected(tags),
     )
 
 

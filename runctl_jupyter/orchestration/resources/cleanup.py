@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from runctl_jupyter.orchestration.errors import RunctlError
-from runctl_jupyter.orchestration.resources.judging import Found, Surroundings, judged
+from runctl_jupyter.orchestration.resources.judging import Found, Surroundings, is_young, judged
 from runctl_jupyter.orchestration.resources.kind import Kind, Region
 from runctl_jupyter.orchestration.resources.model import CleanupReport, FailedRemoval, Kept, Money, Resource
 from runctl_jupyter.orchestration.resources.survey import Surveyed
@@ -36,6 +36,9 @@ class Choice:
             return f"it is of {resource.owner or 'nobody known'}; --all-owners would remove it"
         created = resource.created_at
         if created is None or (self.older_than is not None and moment - created < self.older_than):
+            return "it is too young"
+        # What nothing uses may be part of something that is just being made; a time limit that has passed is no guess.
+        if not resource.expired and is_young(found, moment):
             return "it is too young"
         return ""
 
@@ -97,7 +100,12 @@ class _Removal:
             self.failed += [_failure(each, error) for each in going]
             return
         still = list(self._still_going(going, now_there))
-        failures = kind.remove(region, [found for _, found in still])
+        try:
+            failures = kind.remove(region, [found for _, found in still])
+        except RunctlError as error:
+            # Some of them may be gone: the next look tells.
+            self.failed += [_failure(each, error) for each, _ in still]
+            return
         for each, found in still:
             if found.id in failures:
                 self.failed.append(_failure(each, failures[found.id]))

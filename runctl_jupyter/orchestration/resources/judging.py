@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, TAG_PROTECTED
+from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, is_protected
 from runctl_jupyter.orchestration.resources.model import Resource
 from runctl_jupyter.orchestration.units import duration_text
 
@@ -70,7 +70,7 @@ def judged(found: Found, around: Surroundings) -> Resource:
     """Return a thing with the verdict on it."""
     in_use = found.in_use or around.used.get(found.id, "") or _used_by_others(found, around)
     over = _over(found, around.moment)
-    why = "" if in_use or _young(found, around.moment) else _left_over(found, around)
+    why = "" if in_use or is_young(found, around.moment) else _left_over(found, around)
     return Resource(
         kind=found.kind,
         id=found.id,
@@ -100,11 +100,6 @@ def _used_by_others(found: Found, around: Surroundings) -> str:
     return f"not known: no {teller} could be asked for" if untold else ""
 
 
-def is_protected(tags: Mapping[str, str]) -> bool:
-    """Return whether a tag keeps a thing from being removed; a value that nobody knows does too."""
-    return tags.get(TAG_PROTECTED, "false").strip().lower() not in ("false", "no", "0")
-
-
 def is_overdue(expires_at: datetime | None, moment: datetime) -> bool:
     """Return whether a running machine should have powered itself off by now."""
     return expires_at is not None and moment > expires_at + POWERING_OFF
@@ -117,7 +112,8 @@ def _over(found: Found, moment: datetime) -> str:
     return f"its time limit was {ago} ago, and it has not powered itself off"
 
 
-def _young(found: Found, moment: datetime) -> bool:
+def is_young(found: Found, moment: datetime) -> bool:
+    """Return whether a thing may be part of something that is just being made."""
     return found.created_at is None or moment - found.created_at < found.grace
 
 

@@ -36,8 +36,8 @@ class Uploads(Protocol):
     def unfinished_uploads(self, bucket: str, prefix: str) -> list[MultipartUploadTypeDef]:
         """Return those under a prefix."""
 
-    def uploaded_bytes(self, bucket: str, key: str, upload_id: str) -> int:
-        """Return the bytes of one's parts."""
+    def uploaded_bytes(self, bucket: str, key: str, upload_id: str) -> int | None:
+        """Return the bytes of one's parts; None when it has ended."""
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give one up."""
@@ -68,6 +68,8 @@ class UnfinishedUploads:
         for each in self._uploads.unfinished_uploads(store.bucket, prefix):
             key, upload_id = each["Key"], each["UploadId"]
             size = self._uploads.uploaded_bytes(store.bucket, key, upload_id)
+            if size is None:
+                continue
             job_id = _job_of(key.removeprefix(prefix))
             owner, living = ("", False) if job_id is None else _owner_and_life(record, job_id)
             found.append(

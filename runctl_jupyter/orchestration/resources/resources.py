@@ -47,6 +47,8 @@ KINDS = (
     "blobs",
 )
 """In the order of removal."""
+_EVERYBODY = frozenset({"root", "jovyan", "sagemaker-user", "ubuntu", "ec2-user"})
+"""Users that containers, notebook servers and images come with: as an owner they tell nobody apart."""
 _IN_THE_BUCKET = ("upload", "blobs")
 
 
@@ -200,10 +202,17 @@ class Resources:
         """
         if all_owners and owner is not None:
             raise InvalidRequest(f"--owner {owner} and --all-owners exclude each other.", "Give one of them.")
+        me = getpass.getuser()
+        if me in _EVERYBODY and not (dry_run or orphans_only or all_owners or owner is not None):
+            # What nothing uses at present may be what a colleague goes on with tomorrow.
+            raise InvalidRequest(
+                f"Many people are {me} on their computers, so what nothing uses now may be somebody else's.",
+                f"Say whose is to go: --owner {me}, or --all-owners.",
+            )
         places, wanted = self._places(regions, all_regions=all_regions), self._wanted(kinds)
         surveyed = self._survey(places, wanted)
         choice = Choice(
-            owner=None if all_owners else owner or getpass.getuser(),
+            owner=None if all_owners else owner or me,
             older_than=None if older_than is None else timedelta(seconds=older_than),
             orphans_only=orphans_only,
         )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runctl_jupyter.orchestration import Runctl
+from runctl_jupyter.orchestration.account.wanted import default_bucket
 from runctl_jupyter.sandbox import faults_client
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.account.acting import Acting, as_user
@@ -60,7 +61,7 @@ def clean(admin: dict[str, str]) -> Iterator[None]:
                 iam.delete_role_policy(RoleName=name, PolicyName=policy)
             iam.delete_role(RoleName=name)
     for bucket in s3.list_buckets()["Buckets"]:
-        if bucket["Name"].startswith(("runctl-1", *PASSING)):
+        if bucket["Name"].startswith(PASSING) or bucket["Name"] == default_bucket("123456789012", "us-east-1"):
             for found in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):
                 s3.delete_object(Bucket=bucket["Name"], Key=found["Key"])
             s3.delete_bucket(Bucket=bucket["Name"])

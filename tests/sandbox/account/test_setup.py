@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from tests.sandbox.account.acting import Acting, as_user
 
 pytestmark = pytest.mark.machineless
 
-BUCKET = "runctl-123456789012-us-east-1"
+BUCKET = f"runctl-{hashlib.sha256(b'123456789012').hexdigest()[:10]}-us-east-1"
+OURS = [{"Key": "runctl:managed", "Value": "true"}]
 
 
 def deeds(report: Any) -> set[str]:
@@ -73,7 +75,7 @@ def test_what_differs_is_mended_and_what_others_set_stays(acting: Acting, admin:
 
 def test_half_of_it_is_completed(acting: Acting, admin: dict[str, str]) -> None:
     iam = as_user(admin, "iam")
-    iam.create_role(RoleName="setup-role", AssumeRolePolicyDocument=json.dumps(trust_policy()))
+    iam.create_role(RoleName="setup-role", AssumeRolePolicyDocument=json.dumps(trust_policy()), Tags=OURS)
     iam.create_instance_profile(InstanceProfileName="setup-role")
     acting(admin, bucket="setup-half").setup()
     assert_complete(admin, "setup-role", "setup-half")
@@ -88,6 +90,34 @@ def test_a_profile_with_another_role_is_left_alone(acting: Acting, admin: dict[s
         acting(admin, bucket="setup-taken").setup()
     profile = iam.get_instance_profile(InstanceProfileName="setup-role")["InstanceProfile"]
     assert [each["RoleName"] for each in profile["Roles"]] == ["theirs"]
+    assert "setup-role" not in [each["RoleName"] for each in iam.list_roles()["Roles"]]
+
+
+def test_a_role_of_somebody_else_that_machines_may_take_is_used_as_it_is(acting: Acting, admin: dict[str, str]) -> None:
+    iam = as_user(admin, "iam")
+    trust = trust_policy()
+    trust["Statement"][0]["Principal"] = {"Service": ["lambda.amazonaws.com", "ec2.amazonaws.com"]}
+    iam.create_role(RoleName="setup-role", AssumeRolePolicyDocument=json.dumps(trust))
+    report = acting(admin, bucket="setup-accepted").setup()
+    assert any("which is not ours" in step.what for step in report.steps if step.deed == "found")
+    assert iam.get_role(RoleName="setup-role")["Role"]["AssumeRolePolicyDocument"] == trust
+    assert not iam.list_role_policies(RoleName="setup-role")["PolicyNames"]
+    profile = iam.get_instance_profile(InstanceProfileName="setup-role")["InstanceProfile"]
+    assert [each["RoleName"] for each in profile["Roles"]] == ["setup-role"]
+
+
+def test_a_role_of_somebody_else_that_machines_may_not_take_is_left_alone(
+    acting: Acting, admin: dict[str, str]
+) -> None:
+    iam = as_user(admin, "iam")
+    trust = trust_policy()
+    trust["Statement"][0]["Principal"] = {"Service": "lambda.amazonaws.com"}
+    iam.create_role(RoleName="setup-role", AssumeRolePolicyDocument=json.dumps(trust))
+    with pytest.raises(LaunchRefused, match="not ours"):
+        acting(admin, bucket="setup-refused").setup()
+    assert iam.get_role(RoleName="setup-role")["Role"]["AssumeRolePolicyDocument"] == trust
+    assert not iam.list_role_policies(RoleName="setup-role")["PolicyNames"]
+    assert not any(b["Name"] == "setup-refused" for b in as_user(admin, "s3").list_buckets()["Buckets"])
 
 
 def test_who_may_not_is_told_whom_to_ask_and_leaves_nothing(

@@ -62,4 +62,5 @@ def test_what_is_for_an_administrator_is_whole_and_can_be_pasted() -> None:
     text = value_text(by_hand(WANTED))
     assert text.startswith("Nothing has been done.")
     assert all(line in text.splitlines() for line in by_hand(WANTED).commands)
+    assert "put-bucket-lifecycle-configuration replaces all rules" in text
     assert "LocationConstraint" in text  # not in us-east-1

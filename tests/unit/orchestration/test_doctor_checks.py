@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from runctl_jupyter.orchestration.account.launch_checks import LaunchChecks, MachineToCheck
 from runctl_jupyter.orchestration.account.place_checks import PlaceChecks, credentials_told
 from runctl_jupyter.orchestration.account.policies import instance_policy, trust_policy
 from runctl_jupyter.orchestration.aws.credentials import CredentialFacts, credential_facts, end_of_sign_in
 from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.network import Network
 from runctl_jupyter.orchestration.aws.session import AwsSession
-from runctl_jupyter.orchestration.config import Settings
+from runctl_jupyter.orchestration.config import LaunchSettings, Settings
 from runctl_jupyter.orchestration.connection import Connection
 
 ENV = {"AWS_ACCESS_KEY_ID": "AKIDUNIT", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -97,7 +98,7 @@ NAT = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "
 GONE = [{"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "blackhole"}]
 LOCAL = [{"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"}]
 MAIN, OWN = [{"Main": True}], [{"Main": False, "SubnetId": "subnet-1"}]
-ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
+ENDPOINTS = ("ssm", "ssmmessages", "s3")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ ENDPOINTS = ("ssm", "ssmmessages", "ec2messages", "s3")
         ([(MAIN, IGW)], (), "internet gateway", ()),
         ([(MAIN, LOCAL), (OWN, NAT)], (), "NAT gateway", ()),
         ([(MAIN, IGW), (OWN, LOCAL)], (), None, ENDPOINTS),  # its own table counts, not the main one
-        ([(MAIN, GONE)], ("ssm", "s3"), None, ("ssmmessages", "ec2messages")),
+        ([(MAIN, GONE)], ("ssm", "s3"), None, ("ssmmessages",)),
         ([(MAIN, LOCAL)], ENDPOINTS, None, ()),
     ],
 )
@@ -142,6 +143,22 @@ def test_a_subnet_that_gives_no_address_needs_one_behind_an_internet_gateway(
         ec2.add_response("describe_subnets", {"Subnets": [gives]})  # nothing else is asked
         assert Ec2(session).subnets(["subnet-1"]) == found[:1]
     assert [(each.id, each.needs_address) for each in found] == [("subnet-1", False), ("subnet-2", needs)]
+
+
+def test_an_endpoint_that_only_old_agents_need_blocks_nothing(session: AwsSession) -> None:
+    settings = LaunchSettings(subnet=("subnet-1",))
+    checks = LaunchChecks(
+        session, settings, MachineToCheck("m5.large", lambda: 2, lambda: ("ami-1", ""), lambda: None), timeout=1
+    )
+    there = [{"ServiceName": f"com.amazonaws.eu-west-1.{name}", "State": "available"} for name in ENDPOINTS]
+    with Stubber(session.ec2) as ec2:
+        ec2.add_response("describe_subnets", {"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1"}]})
+        ec2.add_response(
+            "describe_route_tables", {"RouteTables": [{"Associations": MAIN, "Routes": LOCAL, "VpcId": "vpc-1"}]}
+        )
+        ec2.add_response("describe_vpc_endpoints", {"VpcEndpoints": there})
+        state, what, _ = checks.network()
+    assert (state, "ec2messages" in what) == ("warning", True)
 
 
 @pytest.fixture

@@ -8,21 +8,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runctl_jupyter.commands.resources import KINDS as WORDS
 from runctl_jupyter.display.values import notebook_bundle, value_text
 from runctl_jupyter.orchestration.aws.owned import Owned, _in_groups
+from runctl_jupyter.orchestration.aws.s3 import S3
+from runctl_jupyter.orchestration.aws.session import AwsSession
+from runctl_jupyter.orchestration.connection import Connection
 from runctl_jupyter.orchestration.costs.pricing import Prices
-from runctl_jupyter.orchestration.errors import AwsRefused, RunctlError
-from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, TAG_PROTECTED
+from runctl_jupyter.orchestration.errors import AwsRefused, InvalidRequest, RunctlError
+from runctl_jupyter.orchestration.instances.describe import TAG_JOB, TAG_OWNER, TAG_PROTECTED, to_instance
 from runctl_jupyter.orchestration.resources.cleanup import Choice, clean
 from runctl_jupyter.orchestration.resources.judging import LAUNCH, POWERING_OFF, Found, Surroundings, judged
 from runctl_jupyter.orchestration.resources.kind import Failures, Region
 from runctl_jupyter.orchestration.resources.machines import Instances
 from runctl_jupyter.orchestration.resources.model import Money, NotAsked, Resource, ResourceSummary
-from runctl_jupyter.orchestration.resources.resources import KINDS
+from runctl_jupyter.orchestration.resources.resources import KINDS, Resources
 from runctl_jupyter.orchestration.resources.survey import survey
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -78,10 +82,21 @@ def test_a_machine_is_overdue_some_minutes_after_its_limit() -> None:
     assert "10 m" in overdue.reason
 
 
-@pytest.mark.parametrize(("value", "protected"), [("true", True), ("yes", True), ("", True), ("false", False)])
+@pytest.mark.parametrize(
+    ("value", "protected"),
+    [("true", True), ("True", True), ("yes", True), ("1", True), ("", True), ("false", False)],
+)
 def test_a_protection_that_nobody_knows_protects(value: str, protected: bool) -> None:
     assert judged(found(tags={TAG_PROTECTED: value}), AROUND).protected is protected
+    assert to_instance(described(value)).protected is protected
     assert not judged(found(), AROUND).protected
+
+
+def described(protected: str) -> Any:
+    """Return a machine with a tag as EC2 describes it."""
+    tags = [{"Key": TAG_PROTECTED, "Value": protected}]
+    return {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "t3.micro", "LaunchTime": OLD,
+            "Tags": tags}  # fmt: skip
 
 
 class Shelf:
@@ -186,6 +201,47 @@ def test_machines_that_run_go_only_when_overdue_and_stopped_ones_only_when_asked
     assert [each.id for each in cleaned([machines], dry_run=True).remove] == ["i-overdue"]
     unused = cleaned([machines], Choice("me", orphans_only=False), dry_run=True)
     assert [each.id for each in unused.remove] == ["i-overdue", "i-stopped"]
+
+
+def test_what_may_be_part_of_a_launch_stays_whatever_is_asked_for() -> None:
+    young = NOON - LAUNCH / 2
+    past = NOON - timedelta(minutes=20)
+    volumes = Shelf("volume", [], found(created_at=young, left_over=""), found(resource_id="vol-2"))
+    machines = Shelf("instance", [], found("instance", "i-1", in_use="is running", created_at=young, expires_at=past))
+    report = cleaned([volumes, machines], Choice("me", orphans_only=False))
+    assert {each.id for each in report.remove} == {"i-1", "vol-2"}
+    assert [(each.resource.id, each.reason) for each in report.keep] == [("vol-1", "it is too young")]
+
+
+def test_a_call_that_fails_whole_fails_its_own_things_only() -> None:
+    class Refusing(Shelf):
+        def remove(self, region: Region, going: Sequence[Found]) -> Failures:
+            raise AwsRefused("AWS could not list Spot requests.", "Try again.")
+
+    log: list[str] = []
+    machines = Refusing("instance", log, found("instance", "i-1", left_over="it is left"))
+    report = cleaned([machines, Shelf("volume", log, found())])
+    assert log == ["vol-1"]
+    assert [each.id for each in report.remove] == ["vol-1"]
+    assert [(each.resource.id, each.what) for each in report.failed] == [("i-1", "AWS could not list Spot requests.")]
+
+
+def test_who_is_called_as_everybody_says_whose_unused_things_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Any = None
+    resources = Resources(nothing, nothing, nothing, nothing)
+    for name in ("jovyan", "root"):
+        monkeypatch.setattr("getpass.getuser", lambda name=name: name)
+        with pytest.raises(InvalidRequest, match=name) as caught:
+            resources.cleanup(orphans_only=False, dry_run=False)
+        assert f"--owner {name}" in caught.value.to_resolve
+
+
+def test_an_upload_that_ends_while_uploads_are_listed_has_no_size() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDUNIT", "AWS_SECRET_ACCESS_KEY": "secret"}
+    session = AwsSession(Connection("aws", "us-east-1", None, env=keys))
+    with Stubber(session.s3) as s3:
+        s3.add_client_error("list_parts", "NoSuchUpload", http_status_code=404)
+        assert S3(session).uploaded_bytes("b", "key", "u-1") is None
 
 
 def test_a_persistent_spot_request_is_cancelled_before_its_machine_ends() -> None:
@@ -313,4 +369,4 @@ def test_whatever_there_is_nothing_goes_that_must_not(things: list[Found], choic
         assert choice.older_than is None or NOON - each.created_at >= choice.older_than
         assert each.expired or not each.in_use
         assert each.wrong or not choice.orphans_only
-        assert not each.orphan or NOON - each.created_at >= LAUNCH
+        assert each.expired or NOON - each.created_at >= LAUNCH

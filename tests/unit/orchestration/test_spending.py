@@ -15,13 +15,14 @@ from runctl_jupyter.display.values import notebook_bundle, value_text
 from runctl_jupyter.orchestration.costs.cost import Cost, total
 from runctl_jupyter.orchestration.costs.rates import Disk, gp3_per_hour
 from runctl_jupyter.orchestration.costs.report import WAYS, By, CostReport, CostRow
+from runctl_jupyter.orchestration.costs.spans import job_spans
 from runctl_jupyter.orchestration.costs.spending import Account, Spending, checked_since
 from runctl_jupyter.orchestration.costs.stored import Kept, kept_by_job
 from runctl_jupyter.orchestration.errors import InvalidRequest
 from runctl_jupyter.orchestration.jobs.job import Job
 from runctl_jupyter.orchestration.model import Instance
 from runctl_jupyter.orchestration.storage.listed import ListedObject
-from runctl_jupyter.run_record import AttemptKeys, JobState, Status, to_iso
+from runctl_jupyter.run_record import AttemptKeys, JobSpec, JobState, MachineOffer, Status, to_iso
 from runctl_jupyter.run_record.measures import PhaseMark
 from tests.unit.orchestration.records import Records
 
@@ -302,3 +303,23 @@ def test_a_cell_is_one_row_whatever_its_jobs_are_called(world: World) -> None:
     world.jobs[1]._seen = replace(world.jobs[1]._seen, spec=renamed)
     (row,) = rows(world.report("cell"), "cell")
     assert (row.jobs, round(row.cost.usd["machine"], 6)) == (2, 2)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_earlier_attempt_costs_what_its_own_machine_did(told: bool) -> None:
+    """It ran an hour at 4 dollars after an hour of booting; the one that goes on has got a machine for one."""
+    first = Status(
+        "a", 1, JobState.INTERRUPTED, to_iso(NOW), claimed_at=to_iso(NOW - 4 * HOUR), ended_at=to_iso(NOW - 3 * HOUR),
+        cost_usd=4.0, instance_id="i-1", phases=[PhaseMark("boot", to_iso(NOW - 5 * HOUR))],
+        got=MachineOffer("g5.xlarge", price_per_hour=4.0) if told else None,
+    )  # fmt: skip
+    second = Status(
+        "a", 2, JobState.RUNNING, to_iso(NOW), claimed_at=to_iso(NOW - HOUR), instance_id="i-2",
+        phases=[PhaseMark("boot", to_iso(NOW - 2 * HOUR))], got=MachineOffer("m5.large", price_per_hour=1.0),
+    )  # fmt: skip
+
+    class Paid:
+        id, status, earlier, price_per_hour = "a", second, (first,), 1.0
+        spec = JobSpec("a", "digits", to_iso(NOW), "me", "aws", "fit.py", instance_type="m5.large")
+
+    assert [span.cost.usd["machine"] for span in job_spans(Paid(), NOW)] == pytest.approx([8.0, 2.0])
