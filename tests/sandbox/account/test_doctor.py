@@ -171,7 +171,7 @@ def test_without_a_network_it_says_so_in_time(
     rc = acting({**admin, "AWS_ENDPOINT_URL": black_hole if network == "black hole" else refused}, bucket="b")
     begun = time.monotonic()
     report = rc.doctor(timeout=1.0)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 15
     assert not report.well
     blocked = [check for check in report.checks if check.state == "blocked"]
     assert any("network" in check.fix for check in blocked)

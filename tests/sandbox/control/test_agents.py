@@ -18,8 +18,10 @@ TRUST = {"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}  # fmt: skip
 # It waits for the agent's first try, which is refused, and for the role, which the test completes meanwhile.
 RESTARTS = """#!/bin/sh
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+n=0
+while [ ! -e "${RUNCTL_ROOT:-/var/lib/runctl}/heard" ] && [ $n -lt 90 ]; do
   sleep 1
+  n=$((n + 1))
   if systemctl cat amazon-ssm-agent.service >/dev/null; then systemctl restart amazon-ssm-agent; fi
 done
 """
@@ -72,4 +74,5 @@ def test_an_agent_that_was_refused_sleeps_until_it_is_restarted(unhurried: Conne
     iam.attach_role_policy(RoleName="late", PolicyArn=CORE)
     account.until(lambda: account.online(restarted))
     assert not account.online(asleep)
-    assert account.run(restarted, "echo here")["StandardOutputContent"] == "here\n"
+    here = 'touch "${RUNCTL_ROOT:-/var/lib/runctl}/heard"; echo here'
+    assert account.run(restarted, here)["StandardOutputContent"] == "here\n"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from runctl_jupyter.sandbox import faults_client
+from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.control.conftest import Account
+from tests.sandbox.control.test_users import acting
 
 
 def test_output_exit_code_and_last_command_decides(shared: Account, machine: str) -> None:
@@ -63,25 +67,24 @@ def test_five_at_a_time(shared: Account, machine: str) -> None:
         assert {r["Status"] for r in pool.map(lambda c: shared.result(c, machine), commands)} == {"Success"}
 
 
-def refused(shared: Account, **request: object) -> str:
+def refused(ssm: Any, **request: object) -> str:
     base = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": ["true"]}}
     with pytest.raises(ClientError) as error:
-        shared.ssm.send_command(**(base | request))
+        ssm.send_command(**(base | request))
     return str(error.value.response["Error"]["Code"])
 
 
-def test_what_ssm_rejects(shared: Account, machine: str) -> None:
-    denied = "AccessDeniedException"
-    assert refused(shared, InstanceIds=["i-0123456789abcdef0"]) in ("InvalidInstanceId", denied)
-    assert refused(shared, InstanceIds=[machine], DocumentName="AWS-Nothing") in ("InvalidDocument", denied)
-    assert (
-        refused(shared, InstanceIds=[machine], Parameters={"commands": ["x"], "banana": ["1"]}) == "InvalidParameters"
-    )
+def test_what_ssm_rejects(sandbox: Connection, machine: str) -> None:
+    ssm = acting(sandbox, faults_client.admin_env(sandbox), "ssm")  # whom IAM refuses nothing
+    assert refused(ssm, InstanceIds=["i-0123456789abcdef0"]) == "InvalidInstanceId"
+    assert refused(ssm, InstanceIds=[machine], DocumentName="AWS-Nothing") == "InvalidDocument"
+    parameters = {"commands": ["x"], "banana": ["1"]}
+    assert refused(ssm, InstanceIds=[machine], Parameters=parameters) == "InvalidParameters"
 
 
 def test_a_request_has_a_size(shared: Account, machine: str) -> None:
     large = {"commands": ["#" + "x" * 300_000]}
-    assert refused(shared, InstanceIds=[machine], Parameters=large) == "MaxDocumentSizeExceeded"
+    assert refused(shared.ssm, InstanceIds=[machine], Parameters=large) == "MaxDocumentSizeExceeded"
 
 
 def test_an_execution_timeout_out_of_range_is_an_hour(shared: Account, machine: str) -> None:
@@ -123,7 +126,7 @@ def test_a_stopped_machine_takes_no_commands(account: Account) -> None:
     account.until(lambda: (found := account.invocation(command, instance_id)) and found["Status"] == "InProgress")
     account.ec2.stop_instances(InstanceIds=[instance_id])
     account.await_state(instance_id, "stopped")
-    assert refused(account, InstanceIds=[instance_id]) == "InvalidInstanceId"
+    assert refused(account.ssm, InstanceIds=[instance_id]) == "InvalidInstanceId"
     with pytest.raises(account.ssm.exceptions.TargetNotConnected):
         account.ssm.start_session(Target=instance_id, DocumentName="AWS-StartPortForwardingSession")
     assert not account.online(instance_id)

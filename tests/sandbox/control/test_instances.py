@@ -99,8 +99,7 @@ TAG = {"Key": "runctl:managed", "Value": "true"}
 )
 def test_what_ec2_rejects_is_rejected(account: Account, changes: dict[str, Any], code: str) -> None:
     before = len(account.ec2.describe_instances()["Reservations"])
-    got = refusal(account.ec2.run_instances, **account.request(**changes))
-    assert got.startswith(code.split(".", maxsplit=1)[0]), got
+    assert refusal(account.ec2.run_instances, **account.request(**changes)) == code
     assert len(account.ec2.describe_instances()["Reservations"]) == before
 
 
@@ -109,7 +108,7 @@ def test_what_ec2_rejects_is_rejected(account: Account, changes: dict[str, Any],
 )
 def test_bad_tags_are_rejected(account: Account, tags: list[dict[str, str]]) -> None:
     specs = [{"ResourceType": kind, "Tags": [TAG, *tags]} for kind in ("instance", "volume")]
-    assert refusal(account.ec2.run_instances, **account.request(TagSpecifications=specs)).startswith("Invalid")
+    assert refusal(account.ec2.run_instances, **account.request(TagSpecifications=specs)) == "InvalidParameterValue"
 
 
 @pytest.mark.machineless

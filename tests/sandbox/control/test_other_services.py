@@ -52,6 +52,11 @@ def at(seconds: float) -> str:
     return f"at({datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S})"
 
 
+def schedules(scheduler: Any) -> set[tuple[str, str]]:
+    """Return the group and name of each."""
+    return {(one["GroupName"], one["Name"]) for one in scheduler.list_schedules()["Schedules"]}
+
+
 def request(role: str, **changes: Any) -> dict[str, Any]:
     target = {"Arn": "arn:aws:scheduler:::aws-sdk:ec2:deleteVolume", "RoleArn": role, "Input": "{}"}
     return {
@@ -77,8 +82,9 @@ def request(role: str, **changes: Any) -> dict[str, Any]:
 )
 def test_schedules_that_are_refused(admin: Admin, role: str, changes: dict[str, Any]) -> None:
     scheduler = admin("scheduler")
+    before = schedules(scheduler)
     assert code(scheduler.create_schedule, **request(role, **changes)) == "ValidationException"
-    assert scheduler.list_schedules()["Schedules"] == []
+    assert schedules(scheduler) == before
 
 
 def test_a_schedule_fires_with_the_rights_of_its_role_and_is_gone(admin: Admin, role: str) -> None:
@@ -86,14 +92,15 @@ def test_a_schedule_fires_with_the_rights_of_its_role_and_is_gone(admin: Admin, 
     tags = [{"ResourceType": "volume", "Tags": [{"Key": "runctl:managed", "Value": "true"}]}]
     ours = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)["VolumeId"]
     theirs = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    before = schedules(scheduler)
     for name, volume in (("theirs", theirs), ("ours", ours)):
         scheduler.create_schedule(**request(
             role, Name=name, ScheduleExpression=at(5), Target={"Input": json.dumps({"VolumeId": volume})},
             ActionAfterCompletion="DELETE",
         ))  # fmt: skip
-    assert {one["Name"] for one in scheduler.list_schedules()["Schedules"]} <= {"ours", "theirs"}
+    assert schedules(scheduler) - before <= {("default", "ours"), ("default", "theirs")}
     end = time.monotonic() + 30
-    while scheduler.list_schedules()["Schedules"]:
+    while schedules(scheduler) - before:
         assert time.monotonic() < end, "the schedules did not end"
         time.sleep(0.05)
     assert [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"] if one["VolumeId"] in (ours, theirs)] == [
@@ -116,16 +123,18 @@ def test_a_schedule_is_made_once_and_can_be_taken_back(admin: Admin, role: str) 
 def test_groups_have_tags_and_take_their_schedules_with_them(admin: Admin, role: str) -> None:
     scheduler, tags = admin("scheduler"), [{"Key": "runctl:managed", "Value": "true"}]
     missing = request(role, GroupName="ours")
+    before, groups = schedules(scheduler), {one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]}
+    assert "default" in groups
     assert code(scheduler.create_schedule, **missing) == "ResourceNotFoundException"
     group = scheduler.create_schedule_group(Name="ours", Tags=tags)["ScheduleGroupArn"]
     assert code(scheduler.create_schedule_group, Name="ours") == "ConflictException"
-    assert {one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]} == {"default", "ours"}
+    assert {one["Name"] for one in scheduler.list_schedule_groups()["ScheduleGroups"]} == {*groups, "ours"}
     assert scheduler.list_tags_for_resource(ResourceArn=group)["Tags"] == tags
     scheduler.create_schedule(**missing)
     assert [one["GroupName"] for one in scheduler.list_schedules(GroupName="ours")["Schedules"]] == ["ours"]
-    assert scheduler.list_schedules(GroupName="default")["Schedules"] == []
+    assert "test" not in {one["Name"] for one in scheduler.list_schedules(GroupName="default")["Schedules"]}
     scheduler.delete_schedule_group(Name="ours")
-    assert scheduler.list_schedules()["Schedules"] == []
+    assert schedules(scheduler) == before
 
 
 def test_who_makes_a_schedule_must_be_allowed_to_pass_its_role(sandbox: Connection, role: str) -> None:

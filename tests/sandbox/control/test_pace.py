@@ -48,6 +48,8 @@ def test_fresh_ids_are_unknown_and_the_limit_holds(slow: Connection) -> None:
     account = Account(lambda name: client(slow, name))
     first, second = account.launch_many(MaxCount=LIMIT + 3)  # as many as there is room for
     assert code(account.ec2.describe_instances, InstanceIds=[first]) == "InvalidInstanceID.NotFound"
+    listed = [one for found in account.ec2.describe_instances()["Reservations"] for one in found["Instances"]]
+    assert {one["State"]["Name"] for one in listed if one["InstanceId"] in (first, second)} == {"pending"}
     assert code(account.ec2.run_instances, **account.request()) == "InstanceLimitExceeded"
     assert code(account.ec2.run_instances, **account.request(**SPOT_REQUEST)) == "MaxSpotInstanceCountExceeded"
 

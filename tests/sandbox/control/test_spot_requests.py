@@ -149,10 +149,10 @@ def test_an_interruption_stops_and_only_ec2_starts_again(
     account: Account, request_: Request, sandbox: Connection
 ) -> None:
     account.await_state(request_.first, "running")
-    said = faults_client.reclaim(sandbox, request_.first, notice_s=1.0)
+    faults_client.add(sandbox, "no-capacity", market="spot")  # what is taken away is needed elsewhere
+    said = faults_client.reclaim(sandbox, request_.first, notice_s=5.0)
     assert said.action == "stop"
     assert (request_.words(), account.state(request_.first)) == (("active", "marked-for-stop"), "running")
-    faults_client.add(sandbox, "no-capacity", market="spot")
     account.await_state(request_.first, "stopped")
     assert account.describe(request_.first)["StateReason"]["Code"] == "Server.SpotInstanceShutdown"
     assert request_.words()[0] == "open"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from runctl_jupyter.orchestration import Instance, Runctl
 from runctl_jupyter.sandbox import faults_client, service
@@ -32,18 +32,37 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection
         service.stop(home)
 
 
-@pytest.mark.machineless
-def test_a_launch_right_after_the_profile_was_made(slow: Connection, tmp_path: Path) -> None:
-    iam = acting(slow, faults_client.admin_env(slow), "iam")
+def make_profile(iam: Any) -> None:
+    """Make the instance profile anew: EC2 does not know it for a moment."""
     iam.remove_role_from_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
     iam.delete_instance_profile(InstanceProfileName=PROFILE)
     iam.create_instance_profile(InstanceProfileName=PROFILE)
     iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+
+
+@pytest.mark.machineless
+def test_a_launch_right_after_the_profile_was_made(slow: Connection, tmp_path: Path) -> None:
     account = Account(lambda name: client(slow, name))
-    with pytest.raises(ClientError, match="Invalid IAM Instance Profile"):
-        account.launch()
     rc = Runctl(target="sandbox", cwd=tmp_path)
+    refused: list[bool] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        refused.append("Invalid IAM Instance Profile" in str(parsed))
+
+    iam = acting(slow, faults_client.admin_env(slow), "iam")
+    first = iter([True])
+
+    def again(**_: Any) -> None:
+        """Just before the first try, however long the plan has taken."""
+        if next(first, False):
+            make_profile(iam)
+
+    events = rc._session.launcher.meta.events
+    events.register("before-call.ec2.CreateFleet", again)
+    events.register("after-call.ec2.CreateFleet", note)
+    make_profile(iam)
     made = rc.instances.create("m5.large")
+    assert (refused[0], refused[-1]) == (True, False)
     assert isinstance(made, Instance)
     assert [each.id for each in rc.instances.list()] == [made.id]
     assert account.ec2.describe_launch_templates()["LaunchTemplates"] == []

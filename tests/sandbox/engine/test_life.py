@@ -75,7 +75,7 @@ def test_a_stop_saves_the_job_and_keeps_its_own_machine(engine: Engine) -> None:
 
 def test_the_time_limit_survives_a_reboot(engine: Engine, boto: Boto, sandbox: Connection) -> None:
     rc = engine({})
-    machine = rc.instances.create("m5.large", ttl=10.0, wait=True)
+    machine = rc.instances.create("m5.large", ttl=25.0, wait=True)
     assert isinstance(machine, Instance)
     boots = Path(sandbox.home) / "hosts" / machine.id / "boots.json"
     boto("ssm").send_command(
