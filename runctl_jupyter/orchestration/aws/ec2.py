@@ -106,9 +106,10 @@ class Ec2:
         """
         from botocore.exceptions import ClientError
 
+        start = self._session.launcher.start_instances
         with aws_errors(f"start {instance_id}"):
             try:
-                patiently()(self._session.launcher.start_instances, InstanceIds=[instance_id])
+                once_known()(lambda: patiently()(start, InstanceIds=[instance_id]))
             except ClientError as error:
                 if code_of(error) not in CAPACITY:
                     raise
@@ -121,7 +122,7 @@ class Ec2:
     def stop(self, instance_id: str) -> None:
         """Stop a running instance; its disk stays and is billed."""
         with aws_errors(f"stop {instance_id}"):
-            self._session.ec2.stop_instances(InstanceIds=[instance_id])
+            once_known()(self._session.ec2.stop_instances, InstanceIds=[instance_id])
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
         """End instances that EC2 has described before, and their disks.
@@ -135,15 +136,9 @@ class Ec2:
         """
         from botocore.exceptions import ClientError
 
-        known = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, ClientError) and code_of(error) in NOT_FOUND),
-            wait=wait_exponential(multiplier=0.25, max=5),
-            stop=stop_after_delay(_UNKNOWN_ID_S),
-            reraise=True,
-        )
         with aws_errors(f"terminate {', '.join(instance_ids)}"):
             try:
-                known(self._session.ec2.terminate_instances, InstanceIds=list(instance_ids))
+                once_known()(self._session.ec2.terminate_instances, InstanceIds=list(instance_ids))
             except ClientError as error:
                 if code_of(error) in NOT_FOUND:
                     raise InstanceNotFound(
@@ -159,11 +154,12 @@ class Ec2:
 
     def set_tag(self, resource_id: str, key: str, value: str | None) -> None:
         """Set a tag, or remove it."""
+        client = self._session.ec2
         with aws_errors(f"tag {resource_id}"):
             if value is None:
-                self._session.ec2.delete_tags(Resources=[resource_id], Tags=[{"Key": key}])
+                once_known()(client.delete_tags, Resources=[resource_id], Tags=[{"Key": key}])
             else:
-                self._session.ec2.create_tags(Resources=[resource_id], Tags=[{"Key": key, "Value": value}])
+                once_known()(client.create_tags, Resources=[resource_id], Tags=[{"Key": key, "Value": value}])
 
     def spot_request(self, request_id: str) -> SpotInstanceRequestTypeDef | None:
         """Return a Spot request; None when EC2 has forgotten it, some hours after its end."""
@@ -264,3 +260,17 @@ class Ec2:
                     return None
                 raise
         return images[0] if images else None
+
+
+def once_known() -> Retrying:
+    """Return what tries again while EC2 does not know an instance: a fresh id may be unknown although it runs."""
+    from botocore.exceptions import ClientError
+
+    return Retrying(
+        retry=retry_if_exception(
+            lambda error: isinstance(error, ClientError) and code_of(error) == "InvalidInstanceID.NotFound"
+        ),
+        wait=wait_exponential(multiplier=0.25, max=5),
+        stop=stop_after_delay(_UNKNOWN_ID_S),
+        reraise=True,
+    )

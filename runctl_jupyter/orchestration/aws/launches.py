@@ -12,7 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random_exponential,
+)
 
 from runctl_jupyter.orchestration.aws.decoding import decode
 from runctl_jupyter.orchestration.aws.failures import ASKED, PERMISSION, aws_errors, code_of, masked, may_pass
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TRIES = 8
+_UNKNOWN_TEMPLATE_S = 8.0
+"""A template that has just been made may be unknown to other calls (EC2 API reference, "Eventual consistency")."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +128,20 @@ class Launches:
     def _delete_template(self, template_id: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
+        def unknown(error: BaseException) -> bool:
+            return isinstance(error, ClientError) and code_of(error) == "InvalidLaunchTemplateId.NotFound"
+
+        # A launch that is refused at once leaves a template so new that it cannot be deleted yet.
+        known = Retrying(
+            retry=retry_if_exception(unknown),
+            wait=wait_exponential(multiplier=0.25, max=2),
+            stop=stop_after_delay(_UNKNOWN_TEMPLATE_S),
+            reraise=True,
+        )
         try:
-            self._session.ec2.delete_launch_template(LaunchTemplateId=template_id)
+            known(self._session.ec2.delete_launch_template, LaunchTemplateId=template_id)
         except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and code_of(error) == "InvalidLaunchTemplateId.NotFound":
+            if unknown(error):
                 return  # an earlier try whose answer was lost
             # It costs nothing and has our tag: what cleans up finds it. The launch is worth more.
             _log.warning("the launch template %s could not be deleted: %s", template_id, masked(str(error)))

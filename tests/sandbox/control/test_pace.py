@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -50,6 +50,14 @@ def test_fresh_ids_are_unknown_and_the_limit_holds(slow: Connection) -> None:
     assert code(account.ec2.describe_instances, InstanceIds=[first]) == "InvalidInstanceID.NotFound"
     listed = [one for found in account.ec2.describe_instances()["Reservations"] for one in found["Instances"]]
     assert {one["State"]["Name"] for one in listed if one["InstanceId"] in (first, second)} == {"pending"}
+    ec2, tag = acting(slow, faults_client.admin_env(slow), "ec2"), [{"Key": "a", "Value": "b"}]
+    for call in (ec2.describe_instances, ec2.terminate_instances, ec2.stop_instances, ec2.start_instances,
+                 ec2.reboot_instances, ec2.describe_instance_status):  # fmt: skip
+        assert code(call, InstanceIds=[first]) == "InvalidInstanceID.NotFound"
+    for call in (ec2.create_tags, ec2.delete_tags):
+        assert code(call, Resources=[first], Tags=tag) == "InvalidInstanceID.NotFound"
+    shutdown = {"InstanceInitiatedShutdownBehavior": {"Value": "stop"}}
+    assert code(ec2.modify_instance_attribute, InstanceId=first, **shutdown) == "InvalidInstanceID.NotFound"
     assert code(account.ec2.run_instances, **account.request()) == "InstanceLimitExceeded"
     assert code(account.ec2.run_instances, **account.request(**SPOT_REQUEST)) == "MaxSpotInstanceCountExceeded"
 
@@ -67,6 +75,42 @@ def test_fresh_ids_are_unknown_and_the_limit_holds(slow: Connection) -> None:
     assert code(account.ssm.get_command_invocation, CommandId=command, InstanceId=first) == "InvocationDoesNotExist"
     assert account.ssm.list_command_invocations(CommandId=command)["CommandInvocations"] == []
     assert account.result(command, first)["Status"] == "Success"
+
+
+@pytest.mark.machineless
+def test_fresh_launch_templates_are_unknown(slow: Connection) -> None:
+    account = Account(lambda name: client(slow, name))
+    ec2 = acting(slow, faults_client.admin_env(slow), "ec2")
+    data = {name: account.request()[name] for name in ("ImageId", "InstanceType", "TagSpecifications")}
+    own = [{"ResourceType": "launch-template", "Tags": TAGS}]
+    asked = {"LaunchTemplateName": "fresh", "LaunchTemplateData": data, "TagSpecifications": own, "ClientToken": "t"}
+    made = ec2.create_launch_template(**asked)["LaunchTemplate"]["LaunchTemplateId"]
+
+    def fleet(**named: str) -> str:
+        return code(
+            ec2.create_fleet,
+            Type="instant",
+            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"Version": "$Latest", **named}}],
+            TargetCapacitySpecification={"TotalTargetCapacity": 1},
+        )
+
+    assert fleet(LaunchTemplateId=made) == "InvalidLaunchTemplateId.NotFound"
+    assert fleet(LaunchTemplateName="fresh") == "InvalidLaunchTemplateName.NotFoundException"
+    assert code(ec2.delete_launch_template, LaunchTemplateId=made) == "InvalidLaunchTemplateId.NotFound"
+    assert ec2.create_launch_template(**asked)["LaunchTemplate"]["LaunchTemplateId"] == made  # the same call once more
+    names = {"LaunchTemplateNames": ["fresh"]}
+    account.until(lambda: _found(lambda: ec2.describe_launch_templates(**names)))
+    ec2.delete_launch_template(LaunchTemplateId=made)
+
+
+def _found(look: Callable[[], Any]) -> bool:
+    try:
+        look()
+    except ClientError as error:
+        if "NotFound" not in error.response["Error"]["Code"]:
+            raise
+        return False
+    return True
 
 
 def test_a_fresh_instance_profile_is_unknown_to_ec2(slow: Connection) -> None:

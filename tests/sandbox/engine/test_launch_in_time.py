@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from runctl_jupyter.orchestration import Instance, Runctl
+from runctl_jupyter.orchestration.aws.ec2 import Ec2
+from runctl_jupyter.orchestration.aws.session import AwsSession
+from runctl_jupyter.orchestration.errors import PermissionDenied
+from runctl_jupyter.orchestration.instances.describe import TAG_PROTECTED
 from runctl_jupyter.sandbox import faults_client, service
 from runctl_jupyter.sandbox.connection import Connection
 from tests.sandbox.conftest import client, sandbox_mode
@@ -66,3 +70,27 @@ def test_a_launch_right_after_the_profile_was_made(slow: Connection, tmp_path: P
     assert isinstance(made, Instance)
     assert [each.id for each in rc.instances.list()] == [made.id]
     assert account.ec2.describe_launch_templates()["LaunchTemplates"] == []
+
+
+@pytest.mark.machineless
+def test_a_launch_that_is_refused_at_once_leaves_no_template(slow: Connection, tmp_path: Path) -> None:
+    faults_client.add(slow, "denied", service="ec2", operation="CreateFleet")
+    faults_client.add(slow, "denied", service="ec2", operation="RunInstances")
+    with pytest.raises(PermissionDenied):
+        Runctl(target="sandbox", cwd=tmp_path).instances.create("m5.large")
+    ec2 = client(slow, "ec2")
+    assert ec2.describe_launch_templates()["LaunchTemplates"] == []
+    assert ec2.describe_instances()["Reservations"] == []
+
+
+@pytest.mark.machineless
+def test_what_is_done_with_an_id_at_once_is_done_when_it_is_known(slow: Connection, tmp_path: Path) -> None:
+    account = Account(lambda name: client(slow, name))
+    ec2 = Ec2(AwsSession(Runctl(target="sandbox", cwd=tmp_path).connection))
+    fresh = account.launch()
+    ec2.set_tag(fresh, TAG_PROTECTED, "true")
+    tags = {tag["Key"]: tag["Value"] for tag in account.describe(fresh)["Tags"]}
+    assert tags[TAG_PROTECTED] == "true"
+    other = account.launch()
+    ec2.terminate([other])
+    assert account.state(other) in ("shutting-down", "terminated")

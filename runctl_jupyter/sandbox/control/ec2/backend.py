@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from moto.ec2.exceptions import InvalidLaunchTemplateIdNotFound, InvalidLaunchTemplateNameNotFoundWithNameError
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, filter_dict_attribute_mapping, get_prefix
 
 from runctl_jupyter.sandbox.control.ec2 import spot
 from runctl_jupyter.sandbox.control.ec2.capacity import CODE as CAPACITY_CODE
 from runctl_jupyter.sandbox.control.ec2.capacity import Capacity
 from runctl_jupyter.sandbox.control.ec2.fleet import Fleet
+from runctl_jupyter.sandbox.control.ec2.freshness import is_fresh
 from runctl_jupyter.sandbox.control.ec2.images import IMAGES, SandboxAmi
 from runctl_jupyter.sandbox.control.ec2.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.ec2.machines import Machine, user_initiated
 from runctl_jupyter.sandbox.control.ec2.quotas import Quotas
-from runctl_jupyter.sandbox.control.ec2.spot import spot_request
+from runctl_jupyter.sandbox.control.ec2.spot import SpotRequest, spot_request
 from runctl_jupyter.sandbox.control.ec2.volumes import VolumesBackend
 from runctl_jupyter.sandbox.control.iam.propagation import Propagation
 from runctl_jupyter.sandbox.control.requests.protocol_errors import ServiceError
@@ -113,7 +115,7 @@ class SandboxEC2Backend(VolumesBackend):
         return found
 
     def machines_of(self, instance_ids: Sequence[str]) -> list[Machine]:
-        """Give the machines of ids; one id that is malformed or unknown refuses them all."""
+        """Give the machines of ids; one that is malformed, unknown or too fresh to be known refuses them all."""
         check_instance_ids(instance_ids)
         # Machines are in one region; in the others their ids are unknown.
         here = self.region_name == REGION
@@ -121,14 +123,18 @@ class SandboxEC2Backend(VolumesBackend):
         missing = [one for one, machine in zip(instance_ids, found, strict=True) if machine is None]
         if missing:
             raise _not_found(missing)
+        self.refuse_fresh(instance_ids)
         return [machine for machine in found if machine is not None]
 
-    def get_reservations_by_instance_ids(self, instance_ids: list[str], filters: Any = None) -> Any:
-        """DescribeInstances by id: a fresh id is not known yet (eventual consistency)."""
-        self.machines_of(instance_ids)
+    def refuse_fresh(self, instance_ids: Sequence[str]) -> None:
+        """Refuse ids that are so new that other calls do not know them yet (eventual consistency)."""
         unseen = [one for one in instance_ids if not self.fleet.machines.visible(one)]
         if unseen:
             raise _not_found(unseen)
+
+    def get_reservations_by_instance_ids(self, instance_ids: list[str], filters: Any = None) -> Any:
+        """DescribeInstances by id."""
+        self.machines_of(instance_ids)
         return super().get_reservations_by_instance_ids(list(dict.fromkeys(instance_ids)), filters)
 
     def all_reservations(self, filters: Any = None) -> Any:
@@ -191,7 +197,10 @@ class SandboxEC2Backend(VolumesBackend):
 
     def terminate_machines(self, instance_ids: Sequence[str]) -> list[tuple[Machine, str]]:
         """Terminate instances in any state; gives each with the state it had."""
-        machines = self.machines_of(instance_ids)
+        return self.end_machines(self.machines_of(instance_ids))
+
+    def end_machines(self, machines: Sequence[Machine]) -> list[tuple[Machine, str]]:
+        """Terminate machines; one that is protected refuses them all."""
         for machine in machines:
             if machine.instance.disable_api_termination is True:
                 raise refuse(
@@ -208,14 +217,39 @@ class SandboxEC2Backend(VolumesBackend):
                 self.fleet.machines.terminate(machine, user_initiated())
         return before
 
+    def spot_request_of(self, request_id: str) -> SpotRequest:
+        """Give a Spot request; refuses ids that are unknown or too fresh to be known."""
+        request: SpotRequest | None = self.spot_instance_requests.get(request_id)
+        if request is None or is_fresh(request):
+            raise refuse(
+                "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{request_id}' does not exist"
+            )
+        return request
+
+    def get_launch_template(self, template_id: str) -> Any:
+        """Give a launch template; refuses ids that are unknown or too fresh to be known."""
+        template = super().get_launch_template(template_id)
+        if is_fresh(template):
+            raise InvalidLaunchTemplateIdNotFound(template_id)
+        return template
+
+    def forget_template(self, template_id: str) -> None:
+        """Forget what hung on a template that is deleted: its tags, and the tokens that made it."""
+        self.tags.pop(template_id, None)
+        self.launch_template_insert_order.remove(template_id)
+        for token in [token for token, (_, made) in list(self.template_tokens.items()) if made == template_id]:
+            del self.template_tokens[token]
+
+    def get_launch_template_by_name(self, name: str) -> Any:
+        """Give a launch template by its name, which is as fresh as its id."""
+        try:
+            return super().get_launch_template_by_name(name)
+        except InvalidLaunchTemplateIdNotFound as error:
+            raise InvalidLaunchTemplateNameNotFoundWithNameError(name) from error
+
     def cancel_spot_instance_requests(self, request_ids: list[str]) -> list[Any]:
         """Cancel Spot requests: their running instances go on, stopped ones are terminated (EC2 User Guide)."""
-        unknown = [one for one in request_ids if one not in self.spot_instance_requests]
-        if unknown:
-            raise refuse(
-                "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{unknown[0]}' does not exist"
-            )
-        requests = [self.spot_instance_requests[one] for one in request_ids]
+        requests = [self.spot_request_of(one) for one in request_ids]
         for request in requests:
             machine = self.fleet.machines.find(request.instance_id)
             state = machine.state if machine is not None else "terminated"
@@ -250,6 +284,7 @@ class SandboxEC2Backend(VolumesBackend):
 
     def modify_instance_attribute(self, instance_id: str, key: str, value: Any) -> Any:
         """Change an attribute; the type only of a stopped instance, the shutdown behaviour at any time."""
+        self.refuse_fresh([instance_id])
         machine = self.fleet.machines.find(instance_id)
         if machine is not None and key in ("instance_type", "user_data") and machine.state != "stopped":
             raise refuse("IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state.")
@@ -258,3 +293,8 @@ class SandboxEC2Backend(VolumesBackend):
         changed = super().modify_instance_attribute(instance_id, key, value)
         self.fleet.save(instance_id)
         return changed
+
+    def modify_instance_security_groups(self, instance_id: str, new_group_id_list: list[str]) -> None:
+        """Change the security groups, which is ModifyInstanceAttribute as well."""
+        self.refuse_fresh([instance_id])
+        super().modify_instance_security_groups(instance_id, new_group_id_list)

@@ -234,9 +234,8 @@ class FleetActions(EC2BaseResponse):  # type: ignore[misc]
                 kept.append({"FleetId": fleet_id, "Error": words})
                 continue
             before, fleet.state = fleet.state, "deleted_terminating"
-            machines = self.ec2_backend.fleet.machines
-            alive = [one for one in fleet.instance_ids if machines.find(one) is not None]
-            self.ec2_backend.terminate_machines(alive)
+            machines = [self.ec2_backend.fleet.machines.find(one) for one in fleet.instance_ids]
+            self.ec2_backend.end_machines([one for one in machines if one is not None])
             ended.append({"FleetId": fleet_id, "CurrentFleetState": fleet.state, "PreviousFleetState": before})
         self.ec2_backend.keep_fleets()
         return ActionResult({"SuccessfulFleetDeletions": ended, "UnsuccessfulFleetDeletions": kept})

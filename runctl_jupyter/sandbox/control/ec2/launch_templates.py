@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import InvalidLaunchTemplateIdNotFound
 from moto.ec2.responses._base_response import EC2BaseResponse
 
 from runctl_jupyter.sandbox.control.ec2 import launch_rules as rules
+from runctl_jupyter.sandbox.control.ec2.freshness import hide
 from runctl_jupyter.sandbox.control.ec2.launch_rules import refuse
 from runctl_jupyter.sandbox.control.ec2.paging import page
 
@@ -88,6 +88,7 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
         else:
             tags = {kind: dict(pairs) for kind, pairs in rules.tags_of(request).items()}
             template = backend.create_launch_template(name, request.get("VersionDescription"), data, tags)
+            hide(template, backend.fleet.settings.visible_s)
             if token:
                 backend.template_tokens[token] = (digest, template.id)
             backend.keep_templates()
@@ -114,6 +115,7 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
         self.error_on_dryrun()
         shown = self._shown(template)
         self.ec2_backend.delete_launch_template(template.name, template.id)
+        self.ec2_backend.forget_template(template.id)
         self.ec2_backend.keep_templates()
         return ActionResult({"LaunchTemplate": shown})
 
@@ -122,8 +124,9 @@ class LaunchTemplateActions(EC2BaseResponse):  # type: ignore[misc]
         ids, names = self._get_param("LaunchTemplateIds", []), self._get_param("LaunchTemplateNames", [])
         for template_id in ids:
             _check_id(template_id)
-            if template_id not in self.ec2_backend.launch_templates:
-                raise InvalidLaunchTemplateIdNotFound(template_id)
+            self.ec2_backend.get_launch_template(template_id)
+        for name in names:
+            self.ec2_backend.get_launch_template_by_name(name)
         found = self.ec2_backend.describe_launch_templates(
             template_names=names, template_ids=ids, filters=self._filters_from_querystring()
         )

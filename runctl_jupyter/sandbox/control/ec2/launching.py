@@ -21,6 +21,7 @@ from runctl_jupyter.sandbox.control.access.ec2_permissions import launch_permiss
 from runctl_jupyter.sandbox.control.ec2 import launch_rules as rules
 from runctl_jupyter.sandbox.control.ec2.capacity import no_capacity
 from runctl_jupyter.sandbox.control.ec2.fleet import Launch
+from runctl_jupyter.sandbox.control.ec2.freshness import hide
 from runctl_jupyter.sandbox.control.ec2.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.ec2.launch_templates import find_template, merge_template, template_tags
 from runctl_jupyter.sandbox.control.ec2.spot import SpotRequest, SpotTerms, add_spot_request, serve_spot_request
@@ -304,7 +305,8 @@ def build(backend: Any, launched: Launch, request: SpotRequest | None = None) ->
         serve_spot_request(instance, request)
     elif launched.terms is not None:
         request_id, request_tags = f"sir-{secrets.token_hex(4)}", launched.tags.get("spot-instances-request", {})
-        add_spot_request(backend, instance, request_id, launched.terms, request_tags)
+        made = add_spot_request(backend, instance, request_id, launched.terms, request_tags)
+        hide(made, backend.fleet.settings.visible_s)
     return instance
 
 

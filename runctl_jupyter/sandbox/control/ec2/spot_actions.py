@@ -81,15 +81,11 @@ class SpotActions(EC2BaseResponse):  # type: ignore[misc]
 
     def describe_spot_instance_requests(self) -> ActionResult:
         """DescribeSpotInstanceRequests; an id that is unknown refuses the request."""
-        known, ids = self.ec2_backend.spot_instance_requests, self._get_param("SpotInstanceRequestIds", [])
+        ids = self._get_param("SpotInstanceRequestIds", [])
         for request_id in ids:
             if not _REQUEST_ID.fullmatch(request_id):
                 raise refuse("InvalidSpotInstanceRequestID.Malformed", f'Invalid id: "{request_id}"')
-            if request_id not in known:
-                raise refuse(
-                    "InvalidSpotInstanceRequestID.NotFound",
-                    f"The spot instance request ID '{request_id}' does not exist",
-                )
+            self.ec2_backend.spot_request_of(request_id)
         if ids and self.params.get("MaxResults") is not None:
             raise refuse(
                 "InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults"

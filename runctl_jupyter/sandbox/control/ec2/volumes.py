@@ -16,6 +16,7 @@ from moto.core.utils import utcnow
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_block_store import Snapshot, Volume, VolumeAttachment
 
+from runctl_jupyter.sandbox.control.ec2.freshness import hide, is_fresh
 from runctl_jupyter.sandbox.control.ec2.launch_rules import invalid_value, refuse
 from runctl_jupyter.sandbox.control.settings import Settings
 
@@ -29,8 +30,6 @@ class SandboxVolume(Volume):  # type: ignore[misc]
     __module__ = "moto.ec2.models.elastic_block_store"  # moto derives the service from the module's name
     ready_at = 0.0
     """When it stops being ``creating`` (`time.monotonic`)."""
-    visible_at = 0.0
-    """When other calls know its id."""
     initialization_rate: int | None = None
     client_token: str | None = None
     digest = ""
@@ -131,9 +130,8 @@ class VolumesBackend(EC2Backend):  # type: ignore[misc]
 
     def begin_volume(self, volume: SandboxVolume) -> None:
         """Start the clock of a volume that somebody asked for by CreateVolume."""
-        now = time.monotonic()
-        volume.visible_at = now + self._settings().visible_s
-        volume.ready_at = now + self._settings().volume_s
+        hide(volume, self._settings().visible_s)
+        volume.ready_at = time.monotonic() + self._settings().volume_s
 
     def begin_attachment(self, attachment: Any) -> None:
         """Start the clock of an attachment."""
@@ -161,7 +159,7 @@ class VolumesBackend(EC2Backend):  # type: ignore[misc]
         check_id(volume_id, "vol", "volumeId")
         self.settle_detachments()
         volume = self.volumes.get(volume_id)
-        if volume is None or time.monotonic() < getattr(volume, "visible_at", 0.0):
+        if volume is None or is_fresh(volume):
             raise refuse("InvalidVolume.NotFound", f"The volume '{volume_id}' does not exist.")
         found: SandboxVolume = volume
         return found

@@ -216,7 +216,11 @@ class Account:
             region_name=REGION, role_session_name=session_name, role_arn=role_arn, policy=None,
             duration=int(ROLE_SESSION.total_seconds()), external_id=None,
         )  # fmt: skip
+        horizon = datetime.now(UTC) - ROLE_RENEWAL  # what was signed in time may still be on its way
         with self._lock:
+            expired = [key for key, one in self._sessions.items() if one.expiration.replace(tzinfo=UTC) < horizon]
+            for key in expired:
+                del self._sessions[key]
             self._sessions[session.access_key_id] = session
         return session
 
