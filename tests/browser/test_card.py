@@ -277,8 +277,13 @@ def test_keys_pressed_in_a_card_are_the_cards(page: Page, lab: Lab, open_noteboo
     # What belongs to the whole of JupyterLab goes on to work.
     saved = lab.work / notebook.name
     assert "succeeded" not in saved.read_text()
-    page.keyboard.press("Control+s")
-    until(lambda: "succeeded" in saved.read_text(), "the notebook is saved")
+
+    def save() -> bool:
+        # What the kernel puts into the file may come later than what the page shows: it is saved until it is there.
+        page.keyboard.press("Control+s")
+        return "succeeded" in saved.read_text()
+
+    until(save, "the notebook is saved")
 
     card.get_by_role("tab", name="Log").focus()
     page.keyboard.press("ArrowRight")
