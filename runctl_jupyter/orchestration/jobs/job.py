@@ -160,15 +160,12 @@ class Job(SeenJob):
         WaitTimedOut
             It has not ended within `timeout` seconds; it goes on.
         """
-        wait_until(
-            self._look,
-            lambda job: job.state.ended,
-            timeout=timeout,
-            what=f"Job {self.id} has not ended within {timeout or 0:.0f} s; it goes on.",
-            to_resolve=f"Look at it: runctl logs {self.id}, or end it: runctl cancel {self.id}",
+        return self._until_ended(
+            timeout,
+            f"Job {self.id} has not ended within {timeout or 0:.0f} s; it goes on.",
+            f"Look at it: runctl logs {self.id}, or end it: runctl cancel {self.id}",
             longest_s=1.0,
         )
-        return self
 
     async def wait_async(self, timeout: float | None = None) -> Job:
         """`wait`, awaitable: buttons work while a cell awaits."""
@@ -197,15 +194,11 @@ class Job(SeenJob):
             self.refresh()
         if not wait or self.state.ended:
             return self
-        wait_until(
-            self._look,
-            lambda job: job.state.ended,
-            timeout=timeout,
-            what=f"Job {self.id} was told to end, but its machine has not answered within {timeout:.0f} s.",
-            to_resolve=f"End the machine: runctl terminate {self.instance_id} --force",
-            longest_s=0.5,
+        return self._until_ended(
+            timeout,
+            f"Job {self.id} was told to end, but its machine has not answered within {timeout:.0f} s.",
+            f"End the machine: runctl terminate {self.instance_id} --force",
         )
-        return self
 
     def interrupt(
         self, message: str, *, keep_machine: bool = False, wait: bool = True, timeout: float | None = None
@@ -234,15 +227,21 @@ class Job(SeenJob):
             self._ask_for_the_end(request)
             return self
         persist(lambda: self._ask_for_the_end(request), timeout=limit)
-        wait_until(
+        return self._until_ended(
+            limit,
+            f"Job {self.id} was told to save and to end, but has not done so within {limit:.0f} s.",
+            f"Look at it: runctl logs {self.id}",
+        )
+
+    def _until_ended(self, timeout: float | None, what: str, to_resolve: str, *, longest_s: float = 0.5) -> Job:
+        return wait_until(
             self._look,
             lambda job: job.state.ended,
-            timeout=limit,
-            what=f"Job {self.id} was told to save and to end, but has not done so within {limit:.0f} s.",
-            to_resolve=f"Look at it: runctl logs {self.id}",
-            longest_s=0.5,
+            timeout=timeout,
+            what=what,
+            to_resolve=to_resolve,
+            longest_s=longest_s,
         )
-        return self
 
     def _ask_for_the_end(self, request: EndRequest) -> None:
         with storage_errors(), suppress(PreconditionFailed):
