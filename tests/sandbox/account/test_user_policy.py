@@ -409,7 +409,7 @@ class Removed:
 
 REMOVED = [
     Removed("Read", "list", "ec2:DescribeInstances"),
-    Removed("ReadSetup", "setup", "iam:GetRole"),
+    Removed("ReadSetup", "setup", "iam:GetInstanceProfile"),
     Removed("PublicAmi", "create m5.large --dry-run", "ssm:GetParameter"),
     Removed("LaunchNew", "create m5.large", "ec2:RunInstances on arn:aws:ec2:us-east-1:*:instance/*"),
     Removed("LaunchUse", "create m5.large", "ec2:RunInstances on arn:aws:ec2:us-east-1::image/"),
