@@ -28,6 +28,10 @@ def _with_times_said(plain: Any) -> Any:
     return to_iso(plain) if isinstance(plain, datetime) else plain
 
 
+RUNNING_STATES = ("pending", "running")
+"""EC2's words for an instance that runs, or is about to."""
+
+
 @dataclass(frozen=True)
 class Instance(Value):
     """An EC2 instance of ours, as EC2 described it a moment ago."""
@@ -66,6 +70,11 @@ class Instance(Value):
     spot_request_id: str | None = None
     protected: bool = False
     """Whether `terminate` refuses to end it."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.state in RUNNING_STATES
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runctl_jupyter.orchestration.model import Instance
     from runctl_jupyter.run_record import JobSpec, Status
 
-_RUNNING = ("pending", "running")
 BESIDE = ("disk", "address")
 """What of a machine is billed by the hour beside the instance."""
 
@@ -93,7 +92,7 @@ def job_spans(job: PaidJob, now: datetime) -> Iterator[Span]:
 
 def machine_span(instance: Instance, now: datetime) -> Span | None:
     """Return the last start of an instance, without its disks; None where its price or its end is not known."""
-    running = instance.state in _RUNNING
+    running = instance.runs
     end = now if running else instance.stopped_at
     parts = Cost.from_dict(instance.cost_parts) if instance.cost_parts else Cost.of(machine=instance.cost_usd)
     if end is None or "machine" not in parts.usd:

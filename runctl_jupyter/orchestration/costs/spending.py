@@ -82,7 +82,7 @@ class Spending:
             each.id: each.launched_at
             for each in account.instances
             # Of one that is gone, what its job says is all that there is to know.
-            if each.id not in self._machines and (_runs(each) or each.id not in self._on)
+            if each.id not in self._machines and (each.runs or each.id not in self._on)
         }
         """Machines that have cost something that nobody can say, and since when."""
 
@@ -111,7 +111,7 @@ class Spending:
             notes.append(_SHARED)
         if everything.unknown:
             notes.append(_AT_LEAST.format(parts=", ".join(p for p in everything.parts if p in everything.unknown)))
-        running = [each for each in self._account.instances if each.state in ("pending", "running")]
+        running = [each for each in self._account.instances if each.runs]
         prices = [each.price_per_hour for each in running]
         known = [price for price in prices if price is not None]
         return CostReport(
@@ -171,10 +171,10 @@ class Spending:
             if (span := self._machines.get(each.id)) is not None:
                 used = total(_once_between(self._on.get(each.id, ()), span, self._since, self._until))
                 rest = _less(span.between(self._since, self._until), used)
-                yield _row(each.id, each.name or each.id, "machine", rest, live=_runs(each))
+                yield _row(each.id, each.name or each.id, "machine", rest, live=each.runs)
             elif each.id in self._unpriced:
                 unknown = self._unknown(self._until, each.id)
-                yield _row(each.id, each.name or each.id, "machine", unknown, live=_runs(each))
+                yield _row(each.id, each.name or each.id, "machine", unknown, live=each.runs)
 
     def _of_job(self, job: Job) -> Cost:
         """Return what one job has cost: its time on machines, and what it keeps in S3."""
@@ -197,7 +197,7 @@ class Spending:
             cost += self._unknown(self._until, instance_id)
             instance = known.get(instance_id)
             name = (instance.name if instance else "") or instance_id or "no instance"
-            live = instance is not None and _runs(instance)
+            live = instance is not None and instance.runs
             users = {span.job_id for span in self._on.get(instance_id or None, ())}
             yield _row(instance_id, name, "instance", cost, jobs=len(users), live=live)
         stored = total(self._stored(job, self._since, self._until) for job in self._account.jobs)
@@ -279,7 +279,3 @@ def _less(cost: Cost, other: Cost) -> Cost:
 def _costs(row: CostRow) -> bool:
     """Return whether a row has cost anything, as far as that is known."""
     return bool(row.cost.unknown) or any(row.cost.usd.values())
-
-
-def _runs(instance: Instance) -> bool:
-    return instance.state in ("pending", "running")

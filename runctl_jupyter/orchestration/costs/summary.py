@@ -59,7 +59,7 @@ def costs_of(jobs: Iterable[Job], instances: Sequence[Instance], now: datetime) 
     week, today = now - _WEEK, now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     jobs = list(jobs)
     of_jobs = {job.id: list(job_spans(job, now)) for job in jobs}
-    running = [each for each in instances if each.state in ("pending", "running")]
+    running = [each for each in instances if each.runs]
     machines = [span for each in running if (span := machine_span(each, now)) is not None]
     paid = list(once([span for spans in of_jobs.values() for span in spans], machines))
     paid += [span for each in instances if (span := _disk_span(each, now)) is not None]

@@ -148,11 +148,6 @@ class Catalogue:
         return (float("inf") if price is None else price, facts.vcpus, facts.name)
 
 
-def types_with_gpu(text: str, ec2: Ec2, region: str) -> list[TypeFacts]:
-    """Return the types that have the GPUs asked for (``A10G:1``); see `Catalogue.with_gpu`."""
-    return Catalogue(ec2, region).with_gpu(text)
-
-
 def facts_of(described: Any) -> TypeFacts:
     """Read an entry of DescribeInstanceTypes (EC2 API reference, InstanceTypeInfo, GpuInfo)."""
     gpus = described.get("GpuInfo", {}).get("Gpus", [])

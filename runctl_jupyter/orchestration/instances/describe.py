@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.costs.prices import cost_between
 from runctl_jupyter.orchestration.instances import reasons
 from runctl_jupyter.orchestration.listing import Column
-from runctl_jupyter.orchestration.model import Instance
+from runctl_jupyter.orchestration.model import RUNNING_STATES, Instance
 from runctl_jupyter.orchestration.units import age_text, money_text, rate_text
 from runctl_jupyter.run_record import now
 
@@ -37,9 +37,19 @@ LIVE = ("pending", "running", "stopping", "stopped")
 """States of an instance that can still be used."""
 
 
+def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of EC2's description of anything."""
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
+
+
+def is_spot(described: InstanceTypeDef) -> bool:
+    """Return whether an instance was bought on the spot market."""
+    return described.get("InstanceLifecycle") == "spot"
+
+
 def is_ours(described: InstanceTypeDef) -> bool:
     """Return whether we launched it: we never touch what does not carry our tag."""
-    return _tags(described).get(TAG_MANAGED) == "true"
+    return tags_of(described).get(TAG_MANAGED) == "true"
 
 
 def is_protected(tags: Mapping[str, str]) -> bool:
@@ -55,19 +65,19 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None) -> Insta
     price
         Of the instance as it was bought; None when unknown.
     """
-    tags = _tags(described)
+    tags = tags_of(described)
     zone = described.get("Placement", {}).get("AvailabilityZone", "")
     state = described["State"]["Name"]
     launched: datetime = described["LaunchTime"]
     per_hour = price.per_hour if price else None
-    running = state in ("pending", "running")
+    running = state in RUNNING_STATES
     ttl = tags.get(TAG_TTL)
     return Instance(
         id=described["InstanceId"],
         name=tags.get("Name", ""),
         state=state,
         instance_type=described["InstanceType"],
-        spot=described.get("InstanceLifecycle") == "spot",
+        spot=is_spot(described),
         availability_zone=zone,
         launched_at=launched,
         price_per_hour=per_hour,
@@ -82,10 +92,6 @@ def to_instance(described: InstanceTypeDef, price: Price | None = None) -> Insta
         spot_request_id=described.get("SpotInstanceRequestId"),
         protected=is_protected(tags),
     )
-
-
-def _tags(described: InstanceTypeDef) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
 
 COLUMNS = (

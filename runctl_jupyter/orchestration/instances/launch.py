@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runctl_jupyter.orchestration.aws.profiles import may_be_new
 from runctl_jupyter.orchestration.errors import AwsRefused
-from runctl_jupyter.orchestration.instances.describe import TAG_LAUNCH
+from runctl_jupyter.orchestration.instances.describe import TAG_LAUNCH, is_spot
 from runctl_jupyter.orchestration.instances.failover import Failover
 from runctl_jupyter.orchestration.instances.planning import Knowledge, Planner, Prepared
 from runctl_jupyter.orchestration.instances.requests import Blueprint
@@ -135,7 +135,7 @@ class Launcher:
 
 def _offer_of(described: Any, prepared: Prepared) -> MachineOffer:
     kind, zone = described["InstanceType"], described.get("Placement", {}).get("AvailabilityZone")
-    spot = described.get("InstanceLifecycle") == "spot"
+    spot = is_spot(described)
     fitting = [p for p in prepared.pools if (p.instance_type, p.spot, p.zone) == (kind, spot, zone)]
     return _located((fitting or [prepared.first])[0].offer, zone)
 

@@ -14,7 +14,7 @@ from runctl_jupyter.orchestration.costs.cost import Cost
 from runctl_jupyter.orchestration.costs.machine import disks_cost, run_cost
 from runctl_jupyter.orchestration.costs.rates import PUBLIC_IPV4_PER_HOUR, disk_per_hour
 from runctl_jupyter.orchestration.errors import RunctlError
-from runctl_jupyter.orchestration.instances.describe import to_instance
+from runctl_jupyter.orchestration.instances.describe import is_spot, to_instance
 from runctl_jupyter.run_record import now
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_RUNNING = ("pending", "running")
 _WHEN = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 """EC2 tells when a machine was stopped in ``StateTransitionReason`` alone: ``User initiated (… GMT)``."""
 
@@ -52,8 +51,8 @@ class InstanceReader:
 
     def read(self, described: Sequence[InstanceTypeDef]) -> list[Instance]:
         """Return EC2's descriptions as instances, in their order."""
-        spot = [each["InstanceType"] for each in described if _is_spot(each)]
-        self._prices.expect((each["InstanceType"] for each in described if not _is_spot(each)), spot)
+        spot = [each["InstanceType"] for each in described if is_spot(each)]
+        self._prices.expect((each["InstanceType"] for each in described if not is_spot(each)), spot)
         disks = self._disks_of(described)
         return [self._instance(each, disks) for each in described]
 
@@ -63,7 +62,7 @@ class InstanceReader:
 
     def _instance(self, described: InstanceTypeDef, disks: Mapping[str, Disk]) -> Instance:
         zone = described.get("Placement", {}).get("AvailabilityZone")
-        price = self._prices.market(described["InstanceType"], zone, spot=_is_spot(described))
+        price = self._prices.market(described["InstanceType"], zone, spot=is_spot(described))
         instance = to_instance(described, price)
         ids = _volume_ids(described)
         own = [disks[each] for each in ids if each in disks]
@@ -75,7 +74,7 @@ class InstanceReader:
         known = [rate for rate in rates if rate is not None]
         if all_known and len(known) == len(rates):
             beside["disk"] = sum(known)
-        stopped_at = None if instance.state in _RUNNING else _stopped_at(described)
+        stopped_at = None if instance.runs else _stopped_at(described)
         cost = self._run(instance, stopped_at, address=address)
         if instance.state != "terminated":
             cost += disks_cost(own, instance.launched_at, now(), self.region)
@@ -84,7 +83,7 @@ class InstanceReader:
 
     def _run(self, instance: Instance, stopped_at: datetime | None, *, address: bool) -> Cost:
         """Return what the last start has cost, without disks."""
-        if instance.state in _RUNNING:
+        if instance.runs:
             return run_cost(instance.price_per_hour, instance.launched_at, now(), address=address)
         if stopped_at is None:
             return Cost.of(machine=None)
@@ -111,10 +110,6 @@ def _stopped_at(described: InstanceTypeDef) -> datetime | None:
         return None
     moment = datetime.strptime(told[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     return max(moment, described["LaunchTime"])
-
-
-def _is_spot(described: InstanceTypeDef) -> bool:
-    return described.get("InstanceLifecycle") == "spot"
 
 
 def _volume_ids(described: InstanceTypeDef) -> list[str]:

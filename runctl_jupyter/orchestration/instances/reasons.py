@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runctl_jupyter.orchestration.model import RUNNING_STATES
+
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
@@ -35,7 +37,7 @@ def code_of(described: InstanceTypeDef) -> str:
 def words(described: InstanceTypeDef) -> str:
     """Return why an instance is in its state; empty while it comes up or runs."""
     state = described["State"]["Name"]
-    if state in ("pending", "running"):
+    if state in RUNNING_STATES:
         return ""
     code = code_of(described)
     message = described.get("StateReason", {}).get("Message", "")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH, disk_per_hour
+from runctl_jupyter.orchestration.instances.describe import tags_of
 from runctl_jupyter.orchestration.instances.disks import to_disk
 from runctl_jupyter.orchestration.resources.judging import Found
-from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one, tags_of
+from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one
 
 _FREE = ("available", "error")
 """States of a volume that can be deleted (EBS User Guide, "Amazon EBS volume lifecycle")."""

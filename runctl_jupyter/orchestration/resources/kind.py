@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from runctl_jupyter.orchestration.errors import RunctlError
 
@@ -42,11 +42,6 @@ class Kind(Protocol):
 
     def remove(self, region: Region, going: Sequence[Found]) -> Failures:
         """Remove things; what could not be removed is returned, and hinders nothing else."""
-
-
-def tags_of(described: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of EC2's description of anything."""
-    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", [])}
 
 
 def one_by_one(going: Iterable[Found], remove: Callable[[Found], object]) -> dict[str, RunctlError]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runctl_jupyter.orchestration.costs.rates import HOURS_PER_MONTH, PUBLIC_IPV4_PER_HOUR
-from runctl_jupyter.orchestration.instances.describe import LIVE, to_instance
+from runctl_jupyter.orchestration.instances.describe import LIVE, is_spot, tags_of, to_instance
+from runctl_jupyter.orchestration.model import RUNNING_STATES
 from runctl_jupyter.orchestration.resources.judging import Found
-from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one, tags_of
+from runctl_jupyter.orchestration.resources.kind import Failures, Region, one_by_one
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -25,17 +26,17 @@ class Instances:
     def find(self, region: Region, ids: Sequence[str] | None = None) -> list[Found]:
         """Return instances; see `Kind.find`."""
         described = region.owned.instances(LIVE, ids)
-        running = [each for each in described if each["State"]["Name"] in ("pending", "running")]
+        running = [each for each in described if each["State"]["Name"] in RUNNING_STATES]
         region.prices.expect(
-            {str(each["InstanceType"]) for each in running if not _is_spot(each)},
-            {str(each["InstanceType"]) for each in running if _is_spot(each)},
+            {str(each["InstanceType"]) for each in running if not is_spot(each)},
+            {str(each["InstanceType"]) for each in running if is_spot(each)},
         )
         return [self._found(region, each) for each in described]
 
     def _found(self, region: Region, described: InstanceTypeDef) -> Found:
-        runs = described["State"]["Name"] in ("pending", "running")
+        runs = described["State"]["Name"] in RUNNING_STATES
         zone = described.get("Placement", {}).get("AvailabilityZone")
-        price = region.prices.market(described["InstanceType"], zone, spot=_is_spot(described)) if runs else None
+        price = region.prices.market(described["InstanceType"], zone, spot=is_spot(described)) if runs else None
         instance = to_instance(described, price)
         # A stopped one costs its disks, and those are rows of their own.
         per_hour = instance.price_per_hour if runs else 0.0
@@ -64,10 +65,6 @@ class Instances:
         lasting = [each["SpotInstanceRequestId"] for each in described if each.get("Type") == "persistent"]
         failed = {requests[request]: error for request, error in region.owned.cancel_spot_requests(lasting).items()}
         return failed | region.owned.terminate([each.id for each in going if each.id not in failed])
-
-
-def _is_spot(described: InstanceTypeDef) -> bool:
-    return described.get("InstanceLifecycle") == "spot"
 
 
 class SpotRequests:

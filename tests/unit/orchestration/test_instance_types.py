@@ -15,7 +15,7 @@ from runctl_jupyter.orchestration.aws.ec2 import Ec2
 from runctl_jupyter.orchestration.aws.session import AwsSession
 from runctl_jupyter.orchestration.costs.prices import known_types, type_facts
 from runctl_jupyter.orchestration.errors import InvalidRequest
-from runctl_jupyter.orchestration.instances.catalogue import Catalogue, GpuAsked, facts_text, types_with_gpu
+from runctl_jupyter.orchestration.instances.catalogue import Catalogue, GpuAsked, facts_text
 
 
 def described(name: str, gpu: str | None = None, count: int = 1, mib: int = 98304) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_a_gpu_that_the_table_does_not_know_is_looked_for_on_ec2() -> None:
     assert names("RTX PRO Server 6000", new) == ["g7e.2xlarge"]
     assert names("rtx-pro-server-6000:1", new) == ["g7e.2xlarge"]
     account = Account(new)
-    assert [each.name for each in types_with_gpu("96GB:1", Ec2(cast(AwsSession, account)), "us-east-1")] == [
+    assert [each.name for each in Catalogue(Ec2(cast(AwsSession, account)), "us-east-1").with_gpu("96GB:1")] == [
         "g7e.2xlarge"
     ]
 

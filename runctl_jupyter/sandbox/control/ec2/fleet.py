@@ -123,7 +123,7 @@ class Fleet:
         if machine is not None:
             return [machine]
         alive = (one for one in self.machines.all() if one.state not in ("shutting-down", "terminated"))
-        return [one for one in alive if _tags(one.instance).get("Name") == reference]
+        return [one for one in alive if tags_on(one.instance).get("Name") == reference]
 
     def caller_of(self, access_key_id: str, address: str) -> Caller:
         """Tell a machine's request from others: by its role's key, or by the address its gateway calls from."""
@@ -249,9 +249,9 @@ class Fleet:
             "ended_at": machine.ended_at.isoformat() if machine.ended_at else None,
             "state": machine.state,
             "reason": [instance.state_reason.code, instance.state_reason.message.partition(": ")[2], instance._reason],  # noqa: SLF001
-            "tags": _tags(instance),
+            "tags": tags_on(instance),
             "volumes": {
-                device: {"id": block.volume_id, "tags": _tags(instance.ec2_backend.get_volume(block.volume_id))}
+                device: {"id": block.volume_id, "tags": tags_on(instance.ec2_backend.get_volume(block.volume_id))}
                 for device, block in instance.get_block_device_mapping
             },
             "shutdown_behavior": instance.instance_initiated_shutdown_behavior,
@@ -302,7 +302,8 @@ def _reason_of(record: Mapping[str, Any]) -> Reason:
     return Reason(*record["reason"])
 
 
-def _tags(resource: Any) -> dict[str, str]:
+def tags_on(resource: Any) -> dict[str, str]:
+    """Give the tags of a resource of moto's."""
     return {tag["key"]: tag["value"] for tag in resource.get_tags()}
 
 
@@ -348,7 +349,7 @@ def _spec(instance: Any, launch: Launch) -> HostSpec:
         root_gib=root["Ebs"]["VolumeSize"],
         lifecycle=instance.lifecycle or "on-demand",
         user_data=base64.b64decode(launch.user_data) if launch.user_data else None,
-        tags_in_metadata=_tags(instance) if in_metadata else {},
+        tags_in_metadata=tags_on(instance) if in_metadata else {},
         gpus=gpu.get("Count", 0),
         gpu_name=f"{gpu.get('Manufacturer', '')} {gpu.get('Name', '')}".strip(),
         gpu_memory_mib=gpu.get("MemoryInfo", {}).get("SizeInMiB", 0),

@@ -10,6 +10,7 @@ from typing import Any
 
 from moto.core.types import Base64EncodedString
 
+from runctl_jupyter.sandbox.control.ec2.fleet import tags_on
 from runctl_jupyter.sandbox.control.ec2.fleets import InstantFleet
 from runctl_jupyter.sandbox.control.store import StateStore
 
@@ -46,7 +47,7 @@ class LaunchJournal:
                 "name": template.name,
                 "created": template.create_time.isoformat(),
                 "default": template.default_version_number,
-                "tags": _tags(template),
+                "tags": tags_on(template),
                 "versions": [[version.data, version.description] for version in template.versions],
                 "token": tokens.get(template.id),
             }
@@ -66,7 +67,7 @@ class LaunchJournal:
                 "state": fleet.state,
                 "instances": fleet.instances,
                 "errors": fleet.errors,
-                "tags": _tags(fleet),
+                "tags": tags_on(fleet),
             }
             for fleet in list(self._backend.fleets.values())
         ])  # fmt: skip
@@ -106,7 +107,3 @@ def _data(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Give the data of a template as moto wants it."""
     user_data = kept.get("UserData")
     return {**kept, **({"UserData": Base64EncodedString(user_data)} if user_data else {})}
-
-
-def _tags(resource: Any) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in resource.get_tags()}
